@@ -1,0 +1,196 @@
+"""The value that flows through a process graph: raster and vector data cubes alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import xarray as xr
+from affine import Affine
+from odc.geo.crs import CRS
+from odc.geo.geobox import GeoBox
+
+from openeo_backend.cube.dimension import Dimension
+from openeo_backend.errors import OpenEOError
+
+
+@dataclass(frozen=True)
+class Band:
+    """Metadata of one band label that survives operations keeping the label."""
+
+    common_name: str | None = None
+    """STAC eo common name (red, nir ...)."""
+
+    wavelength: float | None = None
+    """Centre wavelength in micrometres."""
+
+    scale: float | None = None
+    """Factor from stored to physical values, published, not applied."""
+
+    offset: float | None = None
+    """Summand after `scale`."""
+
+    unit: str | None = None
+    description: str | None = None
+    nodata: float | None = None
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the values come from, for the metadata of results."""
+
+    items: tuple[str, ...] = ()
+    """Links (href) to every STAC item read, for `derived_from`."""
+
+    collections: tuple[str, ...] = ()
+    licenses: tuple[str, ...] = ()
+    providers: tuple[Mapping[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+    """Statements about processing that the metadata must repeat (e.g. a pass-through)."""
+
+    def merge(self, other: Provenance) -> Provenance:
+        """Both origins, each entry once, order kept."""
+
+        def union(a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
+            return a + tuple(entry for entry in b if entry not in a)
+
+        return Provenance(
+            union(self.items, other.items),
+            union(self.collections, other.collections),
+            union(self.licenses, other.licenses),
+            union(self.providers, other.providers),
+            union(self.notes, other.notes),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Cube:
+    """An openEO data cube.
+
+    Invariants: `data.dims` equals the names of `dimensions`, in order; every dimension has a coordinate with
+    its labels (numbers for spatial ones: pixel centres; datetime64[ns] or str for temporal ones; str for bands;
+    shapely geometries (object dtype) for a geometry dimension; str or numbers for others); `data` is lazy
+    (dask-backed) wherever its origin is, and no process computes it.
+
+    No-data: floating point data use NaN, and `nodata` is None. Integer and boolean data hold `nodata` where a
+    value is missing; `nodata` None means that nothing is missing. Object dtype holds None.
+    """
+
+    data: xr.DataArray
+    """The values, with a coordinate per dimension."""
+
+    dimensions: tuple[Dimension, ...]
+    """One per axis of `data`, in the same order."""
+
+    crs: CRS | None = None
+    """Reference system of spatial and geometry dimensions."""
+
+    nodata: int | None = None
+    """The value that stands for missing in integer data."""
+
+    bands: Mapping[str, Band] = field(default_factory=dict)
+    """What is known about band labels; labels without an entry are plain."""
+
+    properties: pd.DataFrame | None = None
+    """Feature properties, one row per geometry, in the order of the geometry dimension."""
+
+    provenance: Provenance = field(default_factory=Provenance)
+
+    def __post_init__(self) -> None:
+        names = tuple(dimension.name for dimension in self.dimensions)
+        if tuple(self.data.dims) != names:
+            raise ValueError(f"dimensions {names} do not describe data with dims {self.data.dims}")
+
+    # -- looking up -------------------------------------------------------------------------------------
+
+    def patch(self, **changes: Any) -> Cube:
+        """A copy with the given fields changed."""
+        return replace(self, **changes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(dimension.name for dimension in self.dimensions)
+
+    def has(self, name: str) -> bool:
+        return name in self.names
+
+    def dimension(self, name: str) -> Dimension:
+        """The dimension called `name`.
+
+        :raises OpenEOError: DimensionNotAvailable, naming the dimensions there are.
+        """
+        for dimension in self.dimensions:
+            if dimension.name == name:
+                return dimension
+        raise OpenEOError(
+            "DimensionNotAvailable",
+            f"A dimension '{name}' does not exist. Available: {', '.join(self.names) or 'none'}.",
+        )
+
+    def of_type(self, *types: str) -> tuple[Dimension, ...]:
+        """All dimensions of the given types, in order."""
+        return tuple(dimension for dimension in self.dimensions if dimension.type in types)
+
+    def axis(self, axis: str) -> Dimension | None:
+        """The spatial dimension of an axis (`x`, `y` or `z`), if there is one."""
+        return next((d for d in self.dimensions if d.type == "spatial" and d.axis == axis), None)
+
+    def labels(self, name: str) -> np.ndarray:
+        """Labels of a dimension as stored (datetime64 for dates)."""
+        self.dimension(name)
+        return np.asarray(self.data[name].values)
+
+    @property
+    def is_vector(self) -> bool:
+        return bool(self.of_type("geometry"))
+
+    @property
+    def is_lazy(self) -> bool:
+        return self.data.chunks is not None
+
+    # -- grid -------------------------------------------------------------------------------------------
+
+    @property
+    def geobox(self) -> GeoBox | None:
+        """The grid of the x and y dimensions, or None where they are missing, irregular or without CRS."""
+        x, y = self.axis("x"), self.axis("y")
+        if x is None or y is None or self.crs is None:
+            return None
+        step_x, step_y = self._step(x), self._step(y)
+        xs, ys = self.labels(x.name), self.labels(y.name)
+        if step_x is None or step_y is None or not len(xs) or not len(ys):
+            return None
+        left, top = float(xs[0]) - step_x / 2, float(ys[0]) - step_y / 2
+        return GeoBox((len(ys), len(xs)), Affine(step_x, 0, left, 0, step_y, top), self.crs)
+
+    def _step(self, dimension: Dimension) -> float | None:
+        labels = self.labels(dimension.name)
+        if len(labels) < 2:
+            return dimension.step
+        step = (float(labels[-1]) - float(labels[0])) / (len(labels) - 1)
+        steps = np.diff(labels.astype("float64"))
+        return step if np.allclose(steps, step, rtol=1e-3, atol=0) else None
+
+    # -- vector -----------------------------------------------------------------------------------------
+
+    def geometries(self) -> gpd.GeoSeries:
+        """The labels of the geometry dimension with their CRS.
+
+        :raises OpenEOError: DimensionNotAvailable for a cube without geometries.
+        """
+        found = self.of_type("geometry")
+        if not found:
+            raise OpenEOError("DimensionNotAvailable", "The data cube has no geometry dimension.")
+        return gpd.GeoSeries(list(self.labels(found[0].name)), crs=self.crs and self.crs.proj)
+
+    # -- rebuilding -------------------------------------------------------------------------------------
+
+    def with_data(self, data: xr.DataArray, **changes: Any) -> Cube:
+        """The cube with other values on the same or fewer dimensions (those that `data` lost are dropped)."""
+        known = {dimension.name: dimension for dimension in self.dimensions}
+        dimensions = tuple(known[str(name)] for name in data.dims)
+        return replace(self, data=data, dimensions=dimensions, **changes)

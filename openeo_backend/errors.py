@@ -1,0 +1,161 @@
+"""The one error type of this back-end.
+
+Everything a user may learn about a failure is an :class:`OpenEOError`: a code of the openEO API
+(or an exception named in a process specification), a plain message, and where in the graph it happened.
+Any other exception is internal: users see only an id that leads the operator to the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+#: HTTP status of each standard openEO error code (API 1.2.0, errors.json). Exceptions named in process
+#: specifications are not in this table: they are the user's to mend and map to 400.
+STATUS: dict[str, int] = {
+    "Internal": 500,
+    "NotFound": 404,
+    "MethodNotAllowed": 405,
+    "FeatureUnsupported": 501,
+    "InfrastructureMaintenance": 503,
+    "InfrastructureBusy": 503,
+    "TooManyRequests": 429,
+    "UnsupportedApiVersion": 404,
+    "RequestTimeout": 408,
+    "RequestTooLarge": 413,
+    "RequestInvalid": 400,
+    "BudgetInvalid": 400,
+    "EstimateComplexity": 500,
+    "NoDataForUpdate": 400,
+    "PropertyNotEditable": 400,
+    "CollectionNotFound": 404,
+    "StorageFailure": 500,
+    "StorageQuotaExceeded": 400,
+    "FileNotFound": 404,
+    "FilePathInvalid": 400,
+    "FileOperationUnsupported": 400,
+    "FolderOperationUnsupported": 400,
+    "ContentTypeInvalid": 400,
+    "FileTypeInvalid": 400,
+    "FileSizeExceeded": 400,
+    "FileContentInvalid": 400,
+    "FileLocked": 400,
+    "ProcessGraphNotFound": 404,
+    "ProcessInvalid": 400,
+    "ProcessGraphMissing": 400,
+    "ProcessGraphInvalid": 400,
+    "PredefinedProcessExists": 400,
+    "ProcessGraphComplexity": 400,
+    "ProcessUnsupported": 400,
+    "ProcessParameterUnsupported": 400,
+    "ProcessParameterInvalid": 400,
+    "ProcessParameterRequired": 400,
+    "ProcessParameterMissing": 400,
+    "ProcessNamespaceInvalid": 400,
+    "JobNotFound": 404,
+    "JobLocked": 400,
+    "JobNotFinished": 400,
+    "JobNotStarted": 400,
+    "ResultLinkExpired": 410,
+    "PaymentRequired": 402,
+    "BillingPlanInvalid": 400,
+    "BillingPlanMissing": 400,
+    "AuthenticationRequired": 401,
+    "AuthenticationSchemeInvalid": 403,
+    "TokenInvalid": 403,
+    "CredentialsInvalid": 403,
+    "PermissionsInsufficient": 403,
+    "ServiceNotFound": 404,
+    "ServiceUnsupported": 400,
+    "ServiceConfigUnsupported": 400,
+    "ServiceConfigInvalid": 400,
+    "ServiceConfigRequired": 400,
+}
+
+
+@dataclass(frozen=True)
+class NodeRef:
+    """A node on the way to a failure, as log entries name it (`path` of an openEO log entry)."""
+
+    node_id: str
+    process_id: str
+    argument: str | None = None
+
+    def json(self) -> dict[str, str]:
+        entry = {"node_id": self.node_id, "process_id": self.process_id}
+        if self.argument:
+            entry["parameter"] = self.argument
+        return entry
+
+
+class OpenEOError(Exception):
+    """A failure told to the user.
+
+    :param code: an openEO error code or an exception name of a process specification.
+    :param message: what failed and why, in plain words; `within` puts the node in front of it.
+    :param hint: what the user can do about it, appended as a sentence of its own.
+    :param path: the nodes from the outermost graph to the failing one.
+    :param status: the HTTP status; by default the standard one of the code, else 400.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        hint: str | None = None,
+        path: Iterable[NodeRef] = (),
+        status: int | None = None,
+        data: Any = None,
+    ) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.path = tuple(path)
+        self.status = status if status is not None else STATUS.get(code, 400)
+        self.data = data
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.describe()}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self.code, self.message, self.hint, self.path, self.status, self.data)
+
+    def within(self, node: NodeRef) -> OpenEOError:
+        """The same error seen from the graph around it: `node` goes in front of the path."""
+        return OpenEOError(
+            self.code,
+            self.message,
+            hint=self.hint,
+            path=(node, *self.path),
+            status=self.status,
+            data=self.data,
+        )
+
+    def describe(self) -> str:
+        """The whole message for people: where, what, and what to do."""
+        where = ""
+        if self.path:
+            last = self.path[-1]
+            where = f"Node '{last.node_id}' ({last.process_id}): "
+            if last.argument:
+                where = f"Node '{last.node_id}' ({last.process_id}), argument '{last.argument}': "
+        hint = f" {self.hint}" if self.hint else ""
+        return f"{where}{self.message}{hint}"
+
+    def json(self) -> dict[str, Any]:
+        """The openEO error object without `id`, which the boundary that reports it adds."""
+        body: dict[str, Any] = {"code": self.code, "message": self.describe(), "links": []}
+        if self.path:
+            body["path"] = [node.json() for node in self.path]
+        if self.data is not None:
+            body["data"] = self.data
+        return body
+
+
+def _restore(
+    code: str, message: str, hint: str | None, path: tuple[NodeRef, ...], status: int, data: Any
+) -> OpenEOError:
+    return OpenEOError(code, message, hint=hint, path=path, status=status, data=data)

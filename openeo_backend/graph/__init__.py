@@ -1,0 +1,1 @@
+"""Process graphs: parsing, checking, planning and evaluating. Pure: no I/O, no arrays, no web framework."""

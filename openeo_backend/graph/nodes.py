@@ -1,0 +1,61 @@
+"""A parsed process graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class FromNode:
+    """An argument that is the result of another node of the same graph."""
+
+    node: str
+
+
+@dataclass(frozen=True)
+class FromParameter:
+    """An argument that is the value of a process parameter, looked up lexically."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Node:
+    """One call of a process."""
+
+    id: str
+    process: str
+    arguments: Mapping[str, Any]
+    """JSON values in which references are FromNode and FromParameter, and callbacks are Graph."""
+
+    namespace: str | None = None
+    description: str | None = None
+
+    def references(self) -> Iterator[FromNode | FromParameter | Graph]:
+        """Every reference and callback in the arguments, nested ones included."""
+        stack: list[Any] = list(self.arguments.values())
+        while stack:
+            value = stack.pop()
+            if isinstance(value, FromNode | FromParameter | Graph):
+                yield value
+            elif isinstance(value, Mapping):
+                stack.extend(value.values())
+            elif isinstance(value, list | tuple):
+                stack.extend(value)
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Nodes in an order in which each comes after the nodes it refers to."""
+
+    nodes: Mapping[str, Node]
+    result: str
+    """Id of the node whose value is the value of the graph."""
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes.values())
+
+    def __len__(self) -> int:
+        return len(self.nodes)

@@ -1,0 +1,1 @@
+"""The openEO processes: one module per family, one function per process."""

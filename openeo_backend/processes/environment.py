@@ -1,0 +1,100 @@
+"""What a process may reach beside its arguments: handed to it as `env`, made by :mod:`openeo_backend.run`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from openeo_backend.cube import Cube
+from openeo_backend.graph.effects import LoadHints
+from openeo_backend.graph.nodes import Node
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+class Log(Protocol):
+    """Where the entries of the user's log go (job logs, the monitor link of a synchronous request)."""
+
+    def __call__(
+        self, level: Level, message: str, *, data: Any = None, node: str | None = None, code: str = ""
+    ) -> None: ...
+
+
+class Collections(Protocol):
+    """Loading by collection id or STAC address: :mod:`openeo_backend.catalog` behind one seam."""
+
+    def load(self, id: str, request: Any, env: Env) -> Cube: ...
+
+    def load_url(self, url: str, request: Any, env: Env) -> Cube: ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one evaluation."""
+
+    elements: int = 100_000_000
+    """Largest number of elements an array made by a process may have outside of cubes."""
+
+    text: int = 1_000_000
+    """Longest text in characters."""
+
+    features: int = 100_000
+    """Most geometries of a vector cube."""
+
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What save_result (or the end of a graph without one) hands to the writers."""
+
+    value: Any
+    format: str
+    options: Mapping[str, Any]
+    node: str
+
+
+@dataclass(frozen=True)
+class Env:
+    """The surroundings of one node's evaluation."""
+
+    log: Log
+    user: str | None = None
+    """Id of the user the graph runs for; None for the operator's command line."""
+
+    node: str = ""
+    """Id of the node being evaluated."""
+
+    collections: Collections | None = None
+    hints: Mapping[str, LoadHints] = field(default_factory=dict)
+    """Needed extents by load node, from the push-down."""
+
+    saved: list[Saved] = field(default_factory=list)
+    """Filled by save_result, in order."""
+
+    fetch: Callable[..., bytes] | None = None
+    """`fetch(url, *, limit=bytes)`: the guarded way to outside documents."""
+
+    models: Any = None
+    """Model storage: see :mod:`openeo_backend.ml.storage`."""
+
+    folder: Path | None = None
+    """Scratch folder of this evaluation."""
+
+    limits: Limits = field(default_factory=Limits)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Job options, e.g. `soft_errors`."""
+
+    services: Mapping[str, Any] = field(default_factory=dict)
+    """What the operator configured for processes that need it, by the name in `requires`."""
+
+    def at(self, node: Node) -> Env:
+        """The surroundings of `node`."""
+        return replace(self, node=node.id)
+
+    @property
+    def hint(self) -> LoadHints:
+        """What the rest of the graph needs of this node, if it loads data."""
+        return self.hints.get(self.node, LoadHints())

@@ -1,0 +1,151 @@
+"""The one registry of processes.
+
+A process is a function marked with :func:`process`. Its specification comes from :mod:`.specs` by id, or is
+given to the decorator by a plug-in. Nothing is registered by import: :meth:`Registry.build` collects the marked
+functions of the modules it is given and of the entry point group ``openeo_backend.processes``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Any
+
+from openeo_pg_parser_networkx.process_registry import Process, ProcessRegistry
+
+from openeo_backend import processes
+from openeo_backend.graph.effects import BLOCKED, Effect
+from openeo_backend.processes import specs
+
+ENTRY_POINTS = "openeo_backend.processes"
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What the decorator notes on a function."""
+
+    id: str
+    spec: Mapping[str, Any] | None
+    effect: Effect
+    requires: str | None
+    in_callback: bool
+    hidden: bool
+
+
+@dataclass
+class Implementation(Process):
+    """A process of the registry: the parser package's `Process` and what our engine adds to it."""
+
+    effect: Effect = field(default=BLOCKED)
+    wants_env: bool = False
+    requires: str | None = None
+
+
+def process(
+    id: str,
+    *,
+    spec: Mapping[str, Any] | None = None,
+    effect: Effect = BLOCKED,
+    requires: str | None = None,
+    in_callback: bool = True,
+    hidden: bool = False,
+) -> Callable[[Function], Function]:
+    """Mark a function as the implementation of a process.
+
+    The function takes the parameters of the specification by name, optional ones with the specification's
+    default, and `env` (an :class:`~openeo_backend.processes.environment.Env`) if it wants one. Callbacks arrive as
+    :class:`~openeo_backend.graph.callback.Callback`.
+
+    :param effect: what the process does to extents (:mod:`openeo_backend.graph.effects`).
+    :param requires: a dotted settings name that must be set for the process to be advertised and usable.
+    :param hidden: implemented (an old name of another process) but not listed at /processes.
+    """
+
+    def mark(function: Function) -> Function:
+        marks = [*getattr(function, "__processes__", ()), Mark(id, spec, effect, requires, in_callback, hidden)]
+        function.__processes__ = marks  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def _families() -> list[ModuleType]:
+    """Every module of the processes package, subpackages included."""
+    found = pkgutil.walk_packages(processes.__path__, f"{processes.__name__}.")
+    return [import_module(module.name) for module in found if not module.ispkg]
+
+
+class Registry:
+    """All processes a back-end offers, in the predefined namespace."""
+
+    def __init__(self) -> None:
+        self._processes = ProcessRegistry()
+        self._hidden: set[str] = set()
+
+    @classmethod
+    def predefined(cls, configured: Callable[[str], bool] = lambda name: False) -> Registry:
+        """All processes of this package and of installed plug-ins."""
+        return cls.build(_families(), configured)
+
+    @classmethod
+    def build(cls, modules: Iterable[ModuleType], configured: Callable[[str], bool] = lambda name: False) -> Registry:
+        """Collect the marked functions of `modules` and of installed plug-ins.
+
+        :param configured: tells whether a settings name that a process requires is set.
+        :raises ValueError: for an id implemented twice, or a function that does not take a parameter of its spec.
+        """
+        registry = cls()
+        plugins = [entry.load() for entry in entry_points(group=ENTRY_POINTS)]
+        for source in (*modules, *plugins):
+            members = vars(source).values() if isinstance(source, ModuleType) else [source]
+            for function in members:
+                if isinstance(source, ModuleType) and getattr(function, "__module__", None) != source.__name__:
+                    continue
+                for mark in getattr(function, "__processes__", ()):
+                    if mark.requires is None or configured(mark.requires):
+                        registry.add(function, mark)
+        return registry
+
+    def add(self, function: Function, mark: Mark) -> None:
+        if mark.id in self:
+            raise ValueError(f"process '{mark.id}' is implemented twice")
+        spec = dict(mark.spec) if mark.spec is not None else specs.load(mark.id)
+        parameters = inspect.signature(function).parameters
+        missing = [p["name"] for p in spec.get("parameters", ()) if p["name"] not in parameters]
+        if missing:
+            raise ValueError(f"the function of process '{mark.id}' lacks the parameters {missing}")
+        self._processes[mark.id] = Implementation(
+            spec=spec,
+            implementation=function,
+            effect=mark.effect,
+            wants_env="env" in parameters,
+            requires=mark.requires,
+        )
+        if mark.hidden:
+            self._hidden.add(mark.id)
+
+    def __contains__(self, id: object) -> bool:
+        return ("predefined", id) in self._processes
+
+    def __getitem__(self, id: str) -> Implementation:
+        """The implementation of a process.
+
+        :raises KeyError: where there is none.
+        """
+        found: Implementation = self._processes["predefined", id]
+        return found
+
+    def ids(self) -> list[str]:
+        """Ids of all processes, hidden ones included, sorted."""
+        return sorted(id for _, id in self._processes)
+
+    def listed(self) -> list[Mapping[str, Any]]:
+        """The specifications to advertise at /processes, sorted by id."""
+        return [self[id].spec for id in self.ids() if id not in self._hidden]

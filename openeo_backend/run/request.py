@@ -1,0 +1,60 @@
+"""What goes into a run and what comes out: plain data that crosses process borders as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """One evaluation of a process."""
+
+    id: str
+    """Id of the job or synchronous request; prefixes nothing, only names."""
+    process: Mapping[str, Any]
+    """The process as sent: at least `process_graph`."""
+    folder: Path
+    """Empty folder for the result files and `result.json`."""
+    user: str | None = None
+    title: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Values for the parameters of the process."""
+    processes: Mapping[str, Any] = field(default_factory=dict)
+    """The user's stored processes that the graph may call, by id."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    log_level: str = "info"
+    limit_samples: float | None = None
+    """Most input samples; more is ProcessGraphComplexity."""
+    seconds: float | None = None
+    """Deadline."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """News of a run, in order."""
+
+    kind: Literal["log", "progress", "usage"]
+    data: Mapping[str, Any]
+    """log: an openEO log entry without id (level, message, time, code, path, data);
+    progress: {"done", "planned"} blocks; usage: openEO usage metrics by name ({value, unit})."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. Exactly one of `files`/`value` (success) and `error` is meaningful."""
+
+    files: tuple[Mapping[str, Any], ...] = ()
+    """One description per file: name, media_type, title, roles, size, checksum, bands, proj, bbox, start, end,
+    dimensions, node."""
+    value: Any = None
+    """The bare JSON value of a graph that ends in one (number, string, array ...), when `has_value`."""
+    has_value: bool = False
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """items, collections, licenses, providers, notes."""
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    error: Mapping[str, Any] | None = None
+    """openEO error (code, message, path, status) when the run failed."""
+    cancelled: bool = False

@@ -1,0 +1,251 @@
+"""Settings: one TOML file and the environment (OPENEO_BACKEND__SECTION__KEY), the same names in both."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+PREFIX = "OPENEO_BACKEND__"
+
+
+class SettingsError(Exception):
+    """A mistake in the settings, told in one line."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class ServerSettings(Section):
+    host: str = "127.0.0.1"
+    """Address the server listens on."""
+    port: int = 8080
+    """Port the server listens on."""
+    public_url: str | None = None
+    """URL by which users reach this server, without the path of the API; by default http://HOST:PORT."""
+    title: str = "openEO back-end"
+    """Title in the capabilities."""
+    description: str = "An openEO back-end: process graphs on dask-backed data cubes loaded from STAC."
+    """Description (CommonMark) in the capabilities."""
+    id: str = "openeo-backend"
+    """Identifier of this back-end in the capabilities."""
+    threads: int = 8
+    """Request threads of the API process."""
+    production_1_3: bool = False
+    """List API 1.3 as production, beside 1.2."""
+    body_limit_mb: int = 32
+    """Largest request body in MB."""
+
+
+class StoreSettings(Section):
+    url: str | None = None
+    """SQLAlchemy URL of the database; by default a SQLite file in the data directory."""
+    files: str | None = None
+    """Where results are kept: a folder or an s3:// URL; by default a folder in the data directory."""
+    signing_key: str | None = None
+    """Secret for signed URLs; by default made once and kept in the data directory."""
+    signed_url_days: float = 7
+    """How long signed URLs are valid."""
+
+
+class CollectionSettings(Section):
+    apply_scale: bool = False
+    """Apply the published scale and offset when loading."""
+    mosaic: Literal["solar_day", "utc_day", "none"] = "solar_day"
+    """Which scenes become one time step."""
+    title: str | None = None
+    """Title instead of the catalog's."""
+    description: str | None = None
+    """Description instead of the catalog's."""
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    """Members that replace those of the published collection metadata."""
+
+
+class CatalogSettings(Section):
+    sources: list[str] = Field(default_factory=list)
+    """STAC catalogs to publish: paths or URLs of static catalogs, collections, or STAC APIs."""
+    collections: dict[str, CollectionSettings] = Field(default_factory=dict)
+    """Settings by collection id."""
+    max_items: int = 20_000
+    """Most items one load may use."""
+
+
+class DemoSettings(Section):
+    enabled: bool = False
+    """Add the synthetic demo archive and the user demo (loopback hosts only)."""
+    dir: Path | None = None
+    """Where the demo archive lies; by default in the user's cache directory."""
+
+
+class LimitsSettings(Section):
+    sync_samples: float = 1e9
+    """Most input samples (pixels x bands x dates) of a synchronous request."""
+    sync_inline_samples: float = 4e6
+    """Up to this many input samples a synchronous request is computed in the API process."""
+    sync_seconds: float = 300
+    """Longest time of a synchronous request."""
+    sync_slots: int = 2
+    """Synchronous requests computed at the same time."""
+    job_samples: float = 1e12
+    """Most input samples of a batch job."""
+    graph_nodes: int = 20_000
+    """Most nodes of a process graph, user-defined processes expanded."""
+    graph_depth: int = 40
+    """Deepest nesting of callbacks, arrays and objects."""
+
+
+class ComputeSettings(Section):
+    threads: int | None = None
+    """Threads per evaluation; by default the number of cores."""
+    memory_mb: int = 2048
+    """Memory an evaluation may plan with."""
+
+
+class JobsSettings(Section):
+    workers: int = 1
+    """Batch jobs that `serve` runs at the same time."""
+    lease_seconds: float = 60
+    """How long a worker owns a job without a sign of life."""
+    poll_seconds: float = 1.0
+    """How often an idle worker looks for jobs."""
+    attempts: int = 3
+    """Attempts lost with their worker before a job is given up."""
+    per_user: int = 2
+    """Running jobs per user."""
+    max_runtime_seconds: float = 86_400
+    """Longest run of a job."""
+    results_days: float = 90
+    """How long results are kept."""
+    metadata_days: float = 365
+    """How long a job's metadata are kept."""
+
+
+class AuthSettings(Section):
+    basic: bool = False
+    """Offer HTTP Basic authentication (users made with `openeo-backend user add`)."""
+    token_hours: float = 24
+    """How long a token from /credentials/basic is valid."""
+
+
+class NetSettings(Section):
+    allow: list[str] = Field(default_factory=list)
+    """Hosts or host:port that may be reached although the address policy would refuse them."""
+    timeout_seconds: float = 30
+    """Longest wait for an answer of another server."""
+    max_document_mb: int = 64
+    """Largest document (STAC, GeoJSON ...) read from another server."""
+
+
+class LogSettings(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Level of the operator's log."""
+    format: Literal["text", "json"] = "text"
+    """Form of the operator's log."""
+
+
+class Settings(BaseSettings):
+    """All settings. Unknown names are errors, with a suggestion."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", use_attribute_docstrings=True
+    )
+
+    data_dir: Path = Path("openeo-data")
+    """Where everything this back-end keeps on this machine lies."""
+    server: ServerSettings = Field(default_factory=ServerSettings)
+    store: StoreSettings = Field(default_factory=StoreSettings)
+    catalog: CatalogSettings = Field(default_factory=CatalogSettings)
+    demo: DemoSettings = Field(default_factory=DemoSettings)
+    limits: LimitsSettings = Field(default_factory=LimitsSettings)
+    compute: ComputeSettings = Field(default_factory=ComputeSettings)
+    jobs: JobsSettings = Field(default_factory=JobsSettings)
+    auth: AuthSettings = Field(default_factory=AuthSettings)
+    net: NetSettings = Field(default_factory=NetSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+
+def read(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """The effective settings: defaults, then the TOML file, then the environment, then `overrides`.
+
+    :param overrides: nested like the file (`{"server": {"port": 1}}`), from the command line.
+    :raises SettingsError: one line naming the setting, what is wrong, and what is meant probably.
+    """
+    values: dict[str, Any] = {}
+    if config is not None:
+        try:
+            values = tomllib.loads(config.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SettingsError(f"cannot read the settings file {config}: {error.strerror}") from error
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"the settings file {config} is not TOML: {error}") from error
+    _check_environment()
+    try:
+        settings = Settings(**values)
+        if overrides:
+            settings = Settings.model_validate(_merge(settings.model_dump(), overrides))
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from error
+    return settings
+
+
+def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), dict):
+            merged[key] = _merge(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def names() -> list[str]:
+    """All settings as dotted names."""
+    found = []
+    for name, info in Settings.model_fields.items():
+        section = info.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            found += [f"{name}.{key}" for key in section.model_fields]
+        else:
+            found.append(name)
+    return found
+
+
+def _check_environment() -> None:
+    known = names()
+    for variable in os.environ:
+        if variable.upper().startswith(PREFIX):
+            parts = variable[len(PREFIX) :].lower().split("__")
+            name = ".".join(parts)
+            if not any(name == k or name.startswith(f"{k}.") or k.startswith(f"{name}.") for k in known):
+                raise SettingsError(f"unknown setting {variable} in the environment{_suggest(name, known)}")
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown setting {name}{_suggest(name, names())}"
+    return f"setting {name}: {first['msg']} (got {first.get('input')!r})"
