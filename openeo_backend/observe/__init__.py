@@ -1,0 +1,1 @@
+"""Logging, time and measures."""
