@@ -1,0 +1,1 @@
+"""HTTP: one thin module per resource of the openEO API."""

@@ -1,0 +1,63 @@
+"""What a view may know of its request: the back-end, the user, and who may call it.
+
+Every view needs a user unless it is marked with :func:`public`: a forgotten mark refuses, it never opens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from flask import current_app, g, request
+
+from openeo_backend.auth.user import User
+from openeo_backend.errors import OpenEOError
+
+if TYPE_CHECKING:
+    from openeo_backend.backend import Backend
+
+#: Key of the back-end in `app.extensions`.
+BACKEND = "openeo_backend"
+#: Key of the function that turns an Authorization header into a User in `app.extensions`.
+AUTHENTICATE = "openeo_backend.authenticate"
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def public(view: View) -> View:
+    """Mark a view that needs no user."""
+    view.is_public = True  # type: ignore[attr-defined]
+    return view
+
+
+def is_public(view: Callable[..., Any] | None) -> bool:
+    return bool(getattr(view, "is_public", False))
+
+
+def backend() -> Backend:
+    """The back-end that serves this request."""
+    found: Backend = current_app.extensions[BACKEND]
+    return found
+
+
+def current_user() -> User:
+    """The user of this request, once they have proved who they are.
+
+    :raises OpenEOError: AuthenticationRequired, AuthenticationSchemeInvalid or TokenInvalid.
+    """
+    if "user" not in g:
+        authenticate: Callable[[str | None], User] = current_app.extensions[AUTHENTICATE]
+        g.user = authenticate(request.headers.get("Authorization"))
+    user: User = g.user
+    return user
+
+
+def require_user() -> None:
+    """Run before every request: default deny.
+
+    :raises OpenEOError: where the view is not public and there is no valid token.
+    """
+    if request.method == "OPTIONS" or request.url_rule is None:
+        return
+    if not is_public(current_app.view_functions.get(request.endpoint or "")):
+        current_user()

@@ -1,0 +1,1 @@
+"""Who a request comes from: users, tokens and HTTP Basic."""
