@@ -93,7 +93,7 @@ class OpenEOError(Exception):
     """A failure told to the user.
 
     :param code: an openEO error code or an exception name of a process specification.
-    :param message: what failed and why, in plain words; `within` puts the node in front of it.
+    :param message: what failed and why, in plain words; `describe` puts the node in front of it.
     :param hint: what the user can do about it, appended as a sentence of its own.
     :param path: the nodes from the outermost graph to the failing one.
     :param status: the HTTP status; by default the standard one of the code, else 400.
@@ -123,16 +123,11 @@ class OpenEOError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self.code, self.message, self.hint, self.path, self.status, self.data)
 
-    def within(self, node: NodeRef) -> OpenEOError:
-        """The same error seen from the graph around it: `node` goes in front of the path."""
-        return OpenEOError(
-            self.code,
-            self.message,
-            hint=self.hint,
-            path=(node, *self.path),
-            status=self.status,
-            data=self.data,
-        )
+    def at(self, path: Iterable[NodeRef]) -> OpenEOError:
+        """The same error with a path, unless it has one already."""
+        if not self.path:
+            self.path = tuple(path)
+        return self
 
     def describe(self) -> str:
         """The whole message for people: where, what, and what to do."""

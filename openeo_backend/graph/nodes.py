@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -53,6 +53,10 @@ class Graph:
     nodes: Mapping[str, Node]
     result: str
     """Id of the node whose value is the value of the graph."""
+
+    bound: Mapping[str, Any] = field(default_factory=dict)
+    """For a callback that came out of an expanded user-defined process: the values of that process's parameters,
+    as arguments in the graph around the callback."""
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes.values())

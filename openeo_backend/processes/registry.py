@@ -45,6 +45,9 @@ class Implementation(Process):
 
     effect: Effect = field(default=BLOCKED)
     wants_env: bool = False
+    optional: frozenset[str] = frozenset()
+    """Optional parameters that do not allow null: null is the same as leaving them out."""
+
     requires: str | None = None
 
 
@@ -80,6 +83,15 @@ def _families() -> list[ModuleType]:
     """Every module of the processes package, subpackages included."""
     found = pkgutil.walk_packages(processes.__path__, f"{processes.__name__}.")
     return [import_module(module.name) for module in found if not module.ispkg]
+
+
+def _nullable(parameter: Mapping[str, Any]) -> bool:
+    schemas = parameter.get("schema", {})
+    for schema in schemas if isinstance(schemas, list) else [schemas]:
+        types = schema.get("type")
+        if types is None or "null" in (types if isinstance(types, list) else [types]):
+            return True
+    return False
 
 
 class Registry:
@@ -126,6 +138,7 @@ class Registry:
             implementation=function,
             effect=mark.effect,
             wants_env="env" in parameters,
+            optional=frozenset(p["name"] for p in spec.get("parameters", ()) if p.get("optional") and not _nullable(p)),
             requires=mark.requires,
         )
         if mark.hidden:

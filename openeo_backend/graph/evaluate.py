@@ -1,0 +1,111 @@
+"""Evaluating a graph: iterative, in topological order, each node once, each value freed after its last use."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from openeo_backend.errors import NodeRef, OpenEOError
+from openeo_backend.graph import trace
+from openeo_backend.graph.callback import Callback, Scope
+from openeo_backend.graph.nodes import FromNode, FromParameter, Graph, Node
+
+
+class Surroundings(Protocol):
+    """What travels to every process as `env`."""
+
+    def at(self, node: Node) -> Any:
+        """The surroundings seen from `node`."""
+
+
+class Process(Protocol):
+    """The part of a registry entry that evaluation needs."""
+
+    implementation: Callable[..., Any] | None
+    wants_env: bool
+    optional: frozenset[str]
+
+
+class Processes(Protocol):
+    """The registry, as evaluation sees it."""
+
+    def __contains__(self, id: object) -> bool: ...
+
+    def __getitem__(self, id: str) -> Any: ...
+
+
+def evaluate(graph: Graph, processes: Processes, scope: Scope, env: Surroundings | None) -> Any:
+    """The value of the graph's result node; every other node is evaluated, too.
+
+    :param scope: values of the parameters that the graph refers to.
+    :raises OpenEOError: with the path to the node that failed.
+    """
+    uses = _uses(graph)
+    values: dict[str, Any] = {}
+    for node in graph:
+        with trace.entered((*trace.path(), NodeRef(node.id, node.process))):
+            values[node.id] = _call(node, processes, values, scope, env)
+        for used in {ref.node for ref in node.references() if isinstance(ref, FromNode)} | _bound_nodes(node):
+            uses[used] -= 1
+            if uses[used] == 0:
+                del values[used]
+        if uses[node.id] == 0:
+            del values[node.id]
+    return values[graph.result]
+
+
+def _uses(graph: Graph) -> Counter[str]:
+    uses: Counter[str] = Counter({graph.result: 1})
+    for node in graph:
+        uses.update({ref.node for ref in node.references() if isinstance(ref, FromNode)} | _bound_nodes(node))
+    return uses
+
+
+def _bound_nodes(node: Node) -> set[str]:
+    """Nodes that the callbacks of `node` refer to through parameters bound by an expanded process."""
+    found: set[str] = set()
+    for graph in node.references():
+        if isinstance(graph, Graph):
+            carrier = Node("", "", graph.bound)
+            found |= {ref.node for ref in carrier.references() if isinstance(ref, FromNode)}
+    return found
+
+
+def _call(node: Node, processes: Processes, values: Mapping[str, Any], scope: Scope, env: Surroundings | None) -> Any:
+    if node.process not in processes:
+        raise OpenEOError("ProcessUnsupported", f"The process '{node.process}' is not available.")
+    process = processes[node.process]
+    here = env.at(node) if env is not None else None
+
+    def call_graph(inner: Graph, inner_scope: Scope) -> Any:
+        return evaluate(inner, processes, inner_scope, here)
+
+    arguments = {
+        name: _resolve(value, values, scope, call_graph)
+        for name, value in node.arguments.items()
+        if value is not None or name not in process.optional
+    }
+    if process.wants_env:
+        arguments["env"] = here
+    return process.implementation(**arguments)
+
+
+def _resolve(value: Any, values: Mapping[str, Any], scope: Scope, call: Callable[[Graph, Scope], Any]) -> Any:
+    if isinstance(value, FromNode):
+        return values[value.node]
+    if isinstance(value, FromParameter):
+        try:
+            return scope.lookup(value.name)
+        except KeyError:
+            raise OpenEOError(
+                "ProcessParameterMissing", f"The parameter '{value.name}' is used but has no value."
+            ) from None
+    if isinstance(value, Graph):
+        bound = {name: _resolve(entry, values, scope, call) for name, entry in value.bound.items()}
+        return Callback(value, Scope(bound, scope) if bound else scope, call)
+    if isinstance(value, list):
+        return [_resolve(entry, values, scope, call) for entry in value]
+    if isinstance(value, Mapping):
+        return {key: _resolve(entry, values, scope, call) for key, entry in value.items()}
+    return value
