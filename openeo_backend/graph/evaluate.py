@@ -46,7 +46,7 @@ def evaluate(graph: Graph, processes: Processes, scope: Scope, env: Surroundings
     for node in graph:
         with trace.entered((*trace.path(), NodeRef(node.id, node.process))):
             values[node.id] = _call(node, processes, values, scope, env)
-        for used in {ref.node for ref in node.references() if isinstance(ref, FromNode)} | _bound_nodes(node):
+        for used in node.inputs():
             uses[used] -= 1
             if uses[used] == 0:
                 del values[used]
@@ -58,18 +58,8 @@ def evaluate(graph: Graph, processes: Processes, scope: Scope, env: Surroundings
 def _uses(graph: Graph) -> Counter[str]:
     uses: Counter[str] = Counter({graph.result: 1})
     for node in graph:
-        uses.update({ref.node for ref in node.references() if isinstance(ref, FromNode)} | _bound_nodes(node))
+        uses.update(node.inputs())
     return uses
-
-
-def _bound_nodes(node: Node) -> set[str]:
-    """Nodes that the callbacks of `node` refer to through parameters bound by an expanded process."""
-    found: set[str] = set()
-    for graph in node.references():
-        if isinstance(graph, Graph):
-            carrier = Node("", "", graph.bound)
-            found |= {ref.node for ref in carrier.references() if isinstance(ref, FromNode)}
-    return found
 
 
 def _call(node: Node, processes: Processes, values: Mapping[str, Any], scope: Scope, env: Surroundings | None) -> Any:

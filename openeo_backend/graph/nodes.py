@@ -33,13 +33,19 @@ class Node:
     namespace: str | None = None
     description: str | None = None
 
+    def inputs(self) -> set[str]:
+        """Ids of the nodes whose values this node uses."""
+        return {reference.node for reference in self.references() if isinstance(reference, FromNode)}
+
     def references(self) -> Iterator[FromNode | FromParameter | Graph]:
-        """Every reference and callback in the arguments, nested ones included."""
+        """Every reference and callback in the arguments, nested ones and those bound to callbacks included."""
         stack: list[Any] = list(self.arguments.values())
         while stack:
             value = stack.pop()
             if isinstance(value, FromNode | FromParameter | Graph):
                 yield value
+                if isinstance(value, Graph):
+                    stack.extend(value.bound.values())
             elif isinstance(value, Mapping):
                 stack.extend(value.values())
             elif isinstance(value, list | tuple):

@@ -120,7 +120,7 @@ class _Reader:
         if flagged:
             self.report(f"Several nodes are flagged as the result: {', '.join(flagged)}.", path, hint="Flag one.")
             return None
-        used = {ref.node for node in nodes.values() for ref in node.references() if isinstance(ref, FromNode)}
+        used = {id for node in nodes.values() for id in node.inputs()}
         ends = [id for id in nodes if id not in used]
         if len(ends) == 1:
             return ends[0]
@@ -132,7 +132,7 @@ class _Reader:
         waiting: dict[str, int] = {}
         consumers: dict[str, list[str]] = {id: [] for id in nodes}
         for id, node in nodes.items():
-            needed = {ref.node for ref in node.references() if isinstance(ref, FromNode)}
+            needed = node.inputs()
             for other in sorted(needed - nodes.keys()):
                 self.report(
                     f"It refers to the node '{other}', which does not exist.", (*path, NodeRef(id, node.process))

@@ -1,0 +1,178 @@
+"""Checking a graph against the specifications of its processes: all problems together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, Protocol
+
+import jsonschema
+
+from openeo_backend.errors import NodeRef, OpenEOError
+from openeo_backend.graph.nodes import FromNode, FromParameter, Graph, Node
+
+#: At most so many problems are told at once.
+MOST = 100
+
+
+class Described(Protocol):
+    """A registry entry with its specification."""
+
+    spec: Mapping[str, Any]
+
+
+class Specifications(Protocol):
+    """The registry, as checking sees it."""
+
+    def __contains__(self, id: object) -> bool: ...
+
+    def __getitem__(self, id: str) -> Any: ...
+
+
+Inspect = Callable[[Node], Iterable[OpenEOError]]
+"""Looks at one node more closely than its specification can (does the collection exist, has it the bands?)."""
+
+
+def check(
+    graph: Graph,
+    processes: Specifications,
+    inspect: Mapping[str, Inspect] | None = None,
+    parameters: Iterable[str] = (),
+) -> list[OpenEOError]:
+    """All problems of a graph whose stored processes are expanded.
+
+    Checked are: that processes exist; required and unknown arguments; constant arguments against the JSON schemas;
+    callbacks where callbacks are expected; parameters that nothing gives a value.
+
+    :param inspect: closer looks by process id.
+    :param parameters: names of the parameters that have values.
+    """
+    problems = []
+    for problem in _check(graph, processes, inspect or {}, frozenset(parameters), ()):
+        problems.append(problem)
+        if len(problems) >= MOST:
+            break
+    return problems
+
+
+def callback_parameters(processes: Specifications) -> Callable[[str, str], frozenset[str]]:
+    """Tells which parameters a process hands to the callback in one of its arguments, from its specification."""
+
+    @lru_cache(maxsize=4096)
+    def own(process: str, argument: str) -> frozenset[str]:
+        if process not in processes:
+            return frozenset()
+        parameter = _parameters(processes[process].spec).get(argument, {})
+        return frozenset(p["name"] for schema in _schemas(parameter) for p in schema.get("parameters", ()))
+
+    return own
+
+
+def _check(
+    graph: Graph,
+    processes: Specifications,
+    inspect: Mapping[str, Inspect],
+    scope: frozenset[str],
+    path: tuple[NodeRef, ...],
+) -> Iterator[OpenEOError]:
+    scope = scope | graph.bound.keys()
+    for node in graph:
+        here = (*path, NodeRef(node.id, node.process))
+        if node.process not in processes:
+            namespace = f" in the namespace '{node.namespace}'" if node.namespace else ""
+            yield OpenEOError(
+                "ProcessUnsupported", f"The process '{node.process}' is not available{namespace}.", path=here
+            )
+            continue
+        spec = processes[node.process].spec
+        before = True
+        for problem in _check_node(node, spec, here, scope):
+            before = False
+            yield problem
+        for name, value in node.arguments.items():
+            schemas = _schemas(_parameters(spec).get(name, {}))
+            handed = frozenset(p["name"] for schema in schemas for p in schema.get("parameters", ()))
+            for inner in _callbacks(value):
+                yield from _check(inner, processes, inspect, scope | handed, here)
+        if before and node.process in inspect:
+            for problem in inspect[node.process](node):
+                yield problem.at(here)
+
+
+def _callbacks(value: Any) -> Iterator[Graph]:
+    carrier = Node("", "", {"value": value})
+    return (reference for reference in carrier.references() if isinstance(reference, Graph))
+
+
+def _check_node(
+    node: Node, spec: Mapping[str, Any], here: tuple[NodeRef, ...], scope: frozenset[str]
+) -> Iterator[OpenEOError]:
+    parameters = _parameters(spec)
+
+    def problem(code: str, message: str, argument: str, hint: str | None = None) -> OpenEOError:
+        return OpenEOError(code, message, hint=hint, path=(*here[:-1], NodeRef(node.id, node.process, argument)))
+
+    for name, parameter in parameters.items():
+        if not parameter.get("optional") and name not in node.arguments:
+            yield problem("ProcessParameterRequired", "A value is required.", name)
+    for name, value in node.arguments.items():
+        if name not in parameters:
+            known = ", ".join(parameters) or "none"
+            yield problem("ProcessParameterUnsupported", f"The process has no such parameter. It has: {known}.", name)
+            continue
+        carrier = Node("", "", {name: value})
+        references = list(carrier.references())
+        for reference in references:
+            if isinstance(reference, FromParameter) and reference.name not in scope:
+                yield problem("ProcessParameterMissing", f"The parameter '{reference.name}' has no value.", name)
+        if value is None and parameters[name].get("optional"):
+            continue
+        reason = _mismatch(value, parameters[name], bool(references))
+        if reason:
+            yield problem("ProcessParameterInvalid", f"The value is not valid: {reason}.", name)
+
+
+def _parameters(spec: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {parameter["name"]: parameter for parameter in spec.get("parameters") or ()}
+
+
+def _schemas(parameter: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    schema = parameter.get("schema", {})
+    return schema if isinstance(schema, list) else [schema]
+
+
+def _mismatch(value: Any, parameter: Mapping[str, Any], has_references: bool) -> str | None:
+    """Why a value does not fit a parameter, or None."""
+    schemas = _schemas(parameter)
+    if isinstance(value, FromNode | FromParameter):
+        return None
+    if isinstance(value, Graph):
+        if any(schema.get("subtype") in ("process-graph", None) and _allows(schema, "object") for schema in schemas):
+            return None
+        return "a process graph was given, but none is expected"
+    if has_references:
+        kind = "array" if isinstance(value, list) else "object"
+        return None if any(_allows(schema, kind) for schema in schemas) else f"an {kind} is not expected"
+    best: str | None = None
+    for schema in schemas:
+        if schema.get("subtype") == "process-graph":
+            best = best or "a process graph is expected ({'process_graph': {...}})"
+            continue
+        if schema.get("subtype") in ("datacube", "raster-cube", "vector-cube") and "geojson" not in str(schema):
+            best = best or "a data cube is expected ({'from_node': ...})"
+            continue
+        error = jsonschema.exceptions.best_match(jsonschema.Draft7Validator(schema).iter_errors(value))
+        if error is None:
+            return None
+        where = "/".join(str(part) for part in error.absolute_path)
+        best = f"{where + ': ' if where else ''}{_short(error.message)}"
+    return best
+
+
+def _allows(schema: Mapping[str, Any], kind: str) -> bool:
+    types = schema.get("type")
+    return types is None or kind in (types if isinstance(types, list) else [types])
+
+
+def _short(text: str, most: int = 200) -> str:
+    return text if len(text) <= most else f"{text[: most - 4]} ..."

@@ -1,0 +1,139 @@
+"""Moving filters into the loads before them, from what processes declare (:mod:`.effects`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from openeo_backend.graph.effects import Block, Effect, Kind, LoadHints, Narrow, Widen
+from openeo_backend.graph.nodes import FromNode, Graph, Node
+
+#: Which extents the dimension of a loaded cube belongs to.
+KINDS: Mapping[str, Kind] = {"x": "spatial", "y": "spatial", "t": "temporal", "bands": "bands"}
+
+
+class Effects(Protocol):
+    """The registry, as push-down sees it."""
+
+    def __contains__(self, id: object) -> bool: ...
+
+    def __getitem__(self, id: str) -> Any: ...
+
+
+@dataclass(frozen=True)
+class _Need:
+    """What is needed of one value."""
+
+    spatial: tuple[Any, ...] = ()
+    temporal: tuple[tuple[str | None, str | None], ...] = ()
+    bands: tuple[str, ...] | None = None
+    margin: int = 0
+
+    def union(self, other: _Need) -> _Need:
+        """What two consumers need together; where their needs differ, everything (bands: both)."""
+        bands = None if self.bands is None or other.bands is None else (*self.bands, *other.bands)
+        return _Need(
+            self.spatial if self.spatial == other.spatial else (),
+            self.temporal if self.temporal == other.temporal else (),
+            None if bands is None else tuple(dict.fromkeys(bands)),
+            max(self.margin, other.margin),
+        )
+
+
+def hints(graph: Graph, processes: Effects, loads: Iterable[str]) -> dict[str, LoadHints]:
+    """What the graph needs of each node whose process is one of `loads`."""
+    wanted = frozenset(loads)
+    needs: dict[str, _Need] = {graph.result: _Need()}
+    found: dict[str, LoadHints] = {}
+    for node in reversed(list(graph)):
+        need = needs.get(node.id, _Need())
+        if node.process in wanted:
+            found[node.id] = LoadHints(need.spatial, need.temporal, need.bands, need.margin)
+        effect = processes[node.process].effect if node.process in processes else None
+        carried = _carried(node, effect)
+        for other in node.inputs():
+            share = _before(node, effect, need) if other in carried and effect is not None else _Need()
+            needs[other] = needs[other].union(share) if other in needs else share
+    return found
+
+
+def _carried(node: Node, effect: Effect | None) -> set[str]:
+    """Nodes whose values are in cube arguments of `node`, and nowhere else in it."""
+    if effect is None:
+        return set()
+    cubes = {name: value for name, value in node.arguments.items() if name in effect.cubes}
+    others = {name: value for name, value in node.arguments.items() if name not in effect.cubes}
+    direct = {value.node for value in cubes.values() if isinstance(value, FromNode)}
+    return direct - Node("", "", others).inputs()
+
+
+def _before(node: Node, effect: Effect, need: _Need) -> _Need:
+    """What is needed of the cubes of `node`, given what is needed of its result."""
+    along = node.arguments.get(effect.along) if effect.along else None
+    blocked = {KINDS[along]} if isinstance(along, str) and along in KINDS else set()
+    if effect.along and not blocked:
+        return _Need()
+    need = _spatial(node, effect, need, "spatial" in blocked)
+    need = _temporal(node, effect, need, "temporal" in blocked)
+    return _bands(node, effect, need, "bands" in blocked)
+
+
+def _spatial(node: Node, effect: Effect, need: _Need, blocked: bool) -> _Need:
+    if blocked or isinstance(effect.spatial, Block):
+        return replace(need, spatial=(), margin=0)
+    if isinstance(effect.spatial, Narrow):
+        extent = node.arguments.get(effect.spatial.argument)
+        if isinstance(extent, Mapping) and not list(Node("", "", {"extent": extent}).references()):
+            return replace(need, spatial=(*need.spatial, extent))
+        return need
+    if isinstance(effect.spatial, Widen):
+        margin = _margin(effect.spatial, node)
+        return replace(need, spatial=(), margin=0) if margin is None else replace(need, margin=need.margin + margin)
+    return need
+
+
+def _temporal(node: Node, effect: Effect, need: _Need, blocked: bool) -> _Need:
+    if blocked or isinstance(effect.temporal, Block):
+        return replace(need, temporal=())
+    if isinstance(effect.temporal, Narrow):
+        extent = node.arguments.get(effect.temporal.argument)
+        whole = isinstance(extent, list) and len(extent) == 2 and all(isinstance(e, str | None) for e in extent)
+        if whole and node.arguments.get("dimension") in (None, "t"):
+            assert isinstance(extent, list)
+            return replace(need, temporal=(*need.temporal, (extent[0], extent[1])))
+    return need
+
+
+def _bands(node: Node, effect: Effect, need: _Need, blocked: bool) -> _Need:
+    if blocked or isinstance(effect.bands, Block):
+        return replace(need, bands=None)
+    if isinstance(effect.bands, Narrow):
+        names = node.arguments.get(effect.bands.argument)
+        given = names if isinstance(names, list) and not node.arguments.get("wavelengths") else []
+        if given and all(isinstance(name, str) for name in given):
+            return replace(need, bands=tuple(given))
+        return replace(need, bands=None)
+    return need
+
+
+def _margin(widen: Widen, node: Node) -> int | None:
+    """Pixels around; None where the arguments do not tell."""
+    if widen.argument is None:
+        return widen.pixels
+    value = node.arguments.get(widen.argument)
+    if isinstance(value, int | float):
+        return widen.pixels + int(value)
+    if not isinstance(value, list):
+        return widen.pixels if value is None else None
+    if all(isinstance(row, list) for row in value):  # a kernel
+        return widen.pixels + max([len(value), *(len(row) for row in value)]) // 2
+    margins = []
+    for overlap in value:  # an overlap of apply_neighborhood
+        if not isinstance(overlap, Mapping) or overlap.get("dimension") not in KINDS:
+            return None
+        if KINDS[overlap["dimension"]] == "spatial":
+            if overlap.get("unit") != "px" or not isinstance(overlap.get("value"), int | float):
+                return None
+            margins.append(int(overlap["value"]))
+    return widen.pixels + max(margins, default=0)
