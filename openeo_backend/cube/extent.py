@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import shapely
-from odc.geo import geom
 from odc.geo.crs import CRS
 from shapely.geometry.base import BaseGeometry
 
@@ -42,8 +41,7 @@ class Area:
         """
         if crs == self.crs:
             return self.geometry
-        dense = shapely.segmentize(self.geometry, max(*_size(self.geometry), 1e-9) / _DENSITY)
-        moved = geom.Geometry(dense, self.crs).to_crs(crs).geom
+        moved = reproject(self.geometry, self.crs, crs)
         if moved.is_empty or not np.isfinite(moved.bounds).all():
             raise OpenEOError(
                 "ProcessParameterInvalid",
@@ -59,6 +57,18 @@ class Area:
 
     def describe(self) -> str:
         return f"{_bounds_text(self.geometry)} ({self.crs})"
+
+
+def reproject(geometry: BaseGeometry, source: CRS, target: CRS) -> BaseGeometry:
+    """A geometry in another reference system, with vertices added so that long edges bend as they should.
+
+    Coordinates that have no counterpart there become infinite.
+    """
+    if source == target or geometry.is_empty:
+        return geometry
+    convert = source.transformer_to_crs(target)
+    dense = shapely.segmentize(geometry, max(*_size(geometry), 1e-9) / _DENSITY)
+    return shapely.transform(dense, lambda points: np.column_stack(convert(points[:, 0], points[:, 1])))
 
 
 def _size(geometry: BaseGeometry) -> tuple[float, float]:
