@@ -1,0 +1,1 @@
+"""The only way out: outbound HTTP under one policy."""

@@ -1,0 +1,161 @@
+"""Fetching documents from other servers."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urljoin
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, NewConnectionError
+
+from openeo_backend.errors import OpenEOError
+from openeo_backend.net.policy import Policy, refuse, shown
+from openeo_backend.settings import NetSettings
+
+REDIRECTS = (301, 302, 303, 307, 308)
+MOST_REDIRECTS = 5
+
+
+class Door:
+    """Outbound HTTP: each connection goes to an address that the policy allowed, each redirect is checked again.
+
+    :param settings: time and size limits, and the hosts allowed by name.
+    :param named: URLs that the operator named in settings or on the command line; their hosts are allowed.
+    """
+
+    def __init__(self, settings: NetSettings, named: tuple[str, ...] = ()) -> None:
+        self.policy = Policy.of(settings.allow, named)
+        self.settings = settings
+        self._pool = _pool(self.policy, settings.timeout_seconds)
+
+    def check(self, url: str) -> None:
+        """Refuse a URL that may not be reached, before anything is opened.
+
+        :raises OpenEOError: UrlNotAllowed, UrlNotReachable.
+        """
+        host, port = self.policy.target(url)
+        self.policy.addresses(url, host, port)
+
+    def get(self, url: str, *, limit_mb: float | None = None, headers: Mapping[str, str] | None = None) -> bytes:
+        """The body behind a URL.
+
+        :raises OpenEOError: UrlNotAllowed, UrlNotReachable, FileSizeExceeded.
+        """
+        return self._fetch("GET", url, None, limit_mb, headers)
+
+    def json(self, url: str, *, headers: Mapping[str, str] | None = None) -> Any:
+        """The JSON document behind a URL.
+
+        :raises OpenEOError: as :meth:`get`, and FileContentInvalid.
+        """
+        return _decode(url, self.get(url, headers={"Accept": "application/json", **(headers or {})}))
+
+    def post_json(self, url: str, body: Any, *, headers: Mapping[str, str] | None = None) -> Any:
+        """The JSON answer to a JSON body.
+
+        :raises OpenEOError: as :meth:`json`.
+        """
+        sent = {"Accept": "application/json", "Content-Type": "application/json", **(headers or {})}
+        return _decode(url, self._fetch("POST", url, json.dumps(body).encode(), None, sent))
+
+    def _fetch(
+        self, method: str, url: str, body: bytes | None, limit_mb: float | None, headers: Mapping[str, str] | None
+    ) -> bytes:
+        limit = int((limit_mb if limit_mb is not None else self.settings.max_document_mb) * 1_000_000)
+        first = url
+        for _ in range(MOST_REDIRECTS + 1):
+            self.policy.target(url)
+            response = self._request(method, url, body, headers)
+            try:
+                if response.status not in REDIRECTS:
+                    return _read(first, response, limit)
+                url = urljoin(url, response.headers.get("Location", ""))
+                headers = (
+                    None if headers is None else {k: v for k, v in headers.items() if k.lower() != "authorization"}
+                )
+                if response.status == 303:
+                    method, body = "GET", None
+            finally:
+                response.close()
+        raise refuse(first, f"it redirects more than {MOST_REDIRECTS} times")
+
+    def _request(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str] | None
+    ) -> urllib3.BaseHTTPResponse:
+        try:
+            return self._pool.request(
+                method, url, body=body, headers=dict(headers or {}), redirect=False, preload_content=False
+            )
+        except (HTTPError, OSError) as error:
+            cause = _cause(error)
+            if cause is not None:
+                raise cause from None
+            raise OpenEOError(
+                "UrlNotReachable", f"The server of '{shown(url)}' does not answer ({type(error).__name__})."
+            ) from error
+
+
+def _cause(error: BaseException | None) -> OpenEOError | None:
+    while error is not None:
+        if isinstance(error, OpenEOError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _read(url: str, response: urllib3.BaseHTTPResponse, limit: int) -> bytes:
+    if response.status >= 400:
+        raise OpenEOError("UrlNotReachable", f"'{shown(url)}' answers with HTTP status {response.status}.")
+    parts, size = [], 0
+    try:
+        for part in response.stream(65_536):
+            size += len(part)
+            if size > limit:
+                raise OpenEOError("FileSizeExceeded", f"'{shown(url)}' is larger than {limit / 1e6:g} MB.")
+            parts.append(part)
+    except HTTPError as error:
+        raise OpenEOError("UrlNotReachable", f"Reading '{shown(url)}' broke off.") from error
+    return b"".join(parts)
+
+
+def _decode(url: str, content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        raise OpenEOError("FileContentInvalid", f"'{shown(url)}' is not a JSON document.") from None
+
+
+def _pool(policy: Policy, timeout: float) -> urllib3.PoolManager:
+    def connect(self: HTTPConnection) -> socket.socket:
+        url = f"http://{self.host}:{self.port}/"
+        problem: OSError | None = None
+        for address in policy.addresses(url, self.host, self.port or 80):
+            try:
+                return socket.create_connection((address, self.port), timeout)
+            except OSError as error:
+                problem = error
+        raise NewConnectionError(self, f"cannot connect: {problem}")
+
+    class Connection(HTTPConnection):
+        _new_conn = connect
+
+    class SecureConnection(HTTPSConnection):
+        _new_conn = connect
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Connection
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = SecureConnection
+
+    retries = urllib3.Retry(total=3, redirect=0, backoff_factor=0.3, status_forcelist=(429, 502, 503, 504))
+    manager = urllib3.PoolManager(
+        timeout=urllib3.Timeout(timeout), retries=retries, headers={"User-Agent": "openeo-backend"}
+    )
+    manager.pool_classes_by_scheme = {"http": Pool, "https": SecurePool}
+    return manager
