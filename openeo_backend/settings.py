@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic_settings import BaseSettings, EnvSettingsSource
+from pydantic_settings import SettingsError as PydanticSettingsError
 
 PREFIX = "OPENEO_BACKEND__"
 
@@ -42,6 +45,8 @@ class ServerSettings(Section):
     """List API 1.3 as production, beside 1.2."""
     body_limit_mb: int = 32
     """Largest request body in MB."""
+    trusted_proxies: int = 0
+    """Reverse proxies in front whose X-Forwarded-For and X-Forwarded-Proto headers count."""
 
 
 class StoreSettings(Section):
@@ -150,12 +155,8 @@ class LogSettings(Section):
     """Form of the operator's log."""
 
 
-class Settings(BaseSettings):
+class Settings(Section):
     """All settings. Unknown names are errors, with a suggestion."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", use_attribute_docstrings=True
-    )
 
     data_dir: Path = Path("openeo-data")
     """Where everything this back-end keeps on this machine lies."""
@@ -170,40 +171,81 @@ class Settings(BaseSettings):
     net: NetSettings = Field(default_factory=NetSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return env_settings, init_settings
+
+@dataclass(frozen=True)
+class Origins:
+    """Where the effective settings come from: command line over environment over file over defaults."""
+
+    file: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    command_line: Mapping[str, Any]
+
+    def of(self, name: str) -> str:
+        """The origin of a setting by its dotted name."""
+        for origin, values in (
+            ("command line", self.command_line),
+            ("environment", self.environment),
+            ("file", self.file),
+        ):
+            found: Any = values
+            for part in name.split("."):
+                found = found.get(part) if isinstance(found, Mapping) else None
+            if found is not None:
+                return origin
+        return "default"
 
 
 def read(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """The effective settings: defaults, then the TOML file, then the environment, then `overrides`.
+    """The effective settings.
 
+    :param config: a TOML file.
     :param overrides: nested like the file (`{"server": {"port": 1}}`), from the command line.
     :raises SettingsError: one line naming the setting, what is wrong, and what is meant probably.
     """
-    values: dict[str, Any] = {}
-    if config is not None:
-        try:
-            values = tomllib.loads(config.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise SettingsError(f"cannot read the settings file {config}: {error.strerror}") from error
-        except tomllib.TOMLDecodeError as error:
-            raise SettingsError(f"the settings file {config} is not TOML: {error}") from error
-    _check_environment()
+    return read_with_origins(config, overrides)[0]
+
+
+def read_with_origins(
+    config: Path | None = None, overrides: Mapping[str, Any] | None = None
+) -> tuple[Settings, Origins]:
+    """As :func:`read`, and where each setting comes from."""
+    origins = Origins(_file(config), _environment(), overrides or {})
+    values = _merge(_merge(dict(origins.file), origins.environment), origins.command_line)
     try:
-        settings = Settings(**values)
-        if overrides:
-            settings = Settings.model_validate(_merge(settings.model_dump(), overrides))
+        return Settings.model_validate(values), origins
     except ValidationError as error:
         raise SettingsError(_explain(error)) from error
-    return settings
+
+
+def _file(config: Path | None) -> dict[str, Any]:
+    if config is None:
+        return {}
+    try:
+        return tomllib.loads(config.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read the settings file {config}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the settings file {config} is not TOML: {error}") from error
+
+
+def _environment() -> dict[str, Any]:
+    """What the environment sets, nested; JSON for lists and objects."""
+    _check_environment()
+    fields: dict[str, Any] = {name: (info.annotation, info) for name, info in Settings.model_fields.items()}
+    shape: type[BaseSettings] = create_model("Environment", __base__=BaseSettings, **fields)
+    try:
+        return EnvSettingsSource(shape, env_prefix=PREFIX, env_nested_delimiter="__")()
+    except PydanticSettingsError as error:
+        wrong = ", ".join(name for name in sorted(os.environ) if name.upper().startswith(PREFIX) and _not_json(name))
+        raise SettingsError(f"lists and objects in the environment are written as JSON: {wrong}") from error
+
+
+def _not_json(variable: str) -> bool:
+    try:
+        json.loads(os.environ[variable])
+    except ValueError:
+        return True
+    return False
 
 
 def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
