@@ -126,6 +126,8 @@ class JobsSettings(Section):
     """Running jobs per user."""
     max_runtime_seconds: float = 86_400
     """Longest run of a job."""
+    drain_seconds: float = 10
+    """How long a worker that is stopped lets its jobs go on before it gives them back."""
     results_days: float = 90
     """How long results are kept."""
     metadata_days: float = 365
@@ -267,6 +269,14 @@ def names() -> list[str]:
             found += [f"{name}.{key}" for key in section.model_fields]
         else:
             found.append(name)
+    return found
+
+
+def value_of(settings: Settings, name: str) -> Any:
+    """The value of a setting by its dotted name; None for an unknown name."""
+    found: Any = settings
+    for part in name.split("."):
+        found = getattr(found, part, None)
     return found
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from flask import current_app, g, request
 
 from openeo_backend.auth.user import User
-from openeo_backend.errors import OpenEOError
+from openeo_backend.settings import Settings
 
 if TYPE_CHECKING:
     from openeo_backend.backend import Backend
@@ -30,8 +30,29 @@ def public(view: View) -> View:
     return view
 
 
+def listed_when(offered: Callable[[Settings], bool]) -> Callable[[View], View]:
+    """Mark a view that the capabilities list only under settings that offer it."""
+
+    def mark(view: View) -> View:
+        view.listed_when = offered  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+def unlisted(view: View) -> View:
+    """Mark a view that the capabilities do not list: no endpoint of the openEO API, or one with nothing to offer."""
+    return listed_when(lambda settings: False)(view)
+
+
 def is_public(view: Callable[..., Any] | None) -> bool:
     return bool(getattr(view, "is_public", False))
+
+
+def is_listed(view: Callable[..., Any] | None) -> bool:
+    """Whether the capabilities list a view."""
+    offered = getattr(view, "listed_when", None)
+    return offered is None or offered(backend().settings)
 
 
 def backend() -> Backend:
@@ -50,6 +71,14 @@ def current_user() -> User:
         g.user = authenticate(request.headers.get("Authorization"))
     user: User = g.user
     return user
+
+
+def optional_user() -> User | None:
+    """The user of this request, or None where nobody tried to be one.
+
+    :raises OpenEOError: for credentials that are wrong.
+    """
+    return current_user() if request.headers.get("Authorization") else None
 
 
 def require_user() -> None:

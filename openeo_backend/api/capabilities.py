@@ -1,0 +1,134 @@
+"""`/`, `/conformance` and the list of API versions."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from flask import Blueprint, Response, current_app
+
+from openeo_backend.api import pages
+from openeo_backend.api.access import backend, is_listed, public
+from openeo_backend.api.billing import BILLING
+from openeo_backend.api.documents import document
+from openeo_backend.api.urls import VERSIONS, host_url, root_url, short_version, url
+from openeo_backend.api.versions import is_production
+
+blueprint = Blueprint("capabilities", __name__)
+
+#: Packages whose versions decide about results.
+SOFTWARE = ("openeo-backend", "numpy", "xarray", "dask", "rasterio", "odc-stac", "scikit-learn")
+
+STAC_VERSION = "1.0.0"
+
+#: Methods that endpoints list; HEAD and OPTIONS work everywhere and go without saying.
+_METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
+
+
+@blueprint.get("/")
+@public
+def capabilities() -> Response:
+    """What this back-end is and can; a page for people who come with a browser."""
+    if pages.wants_html():
+        return pages.landing_page()
+    settings = backend().settings.server
+    response = document(
+        {
+            "api_version": VERSIONS[short_version()],
+            "backend_version": version("openeo-backend"),
+            "stac_version": STAC_VERSION,
+            "type": "Catalog",
+            "id": settings.id,
+            "title": settings.title,
+            "description": settings.description,
+            "production": is_production(short_version()),
+            "conformsTo": conformance_classes(),
+            "endpoints": list(endpoints()),
+            "billing": BILLING,
+            "processing:software": software(),
+            "links": links(),
+        }
+    )
+    response.vary.add("Accept")
+    return response
+
+
+@blueprint.get("/conformance")
+@public
+def conformance() -> Response:
+    """The standards that are kept."""
+    return document({"conformsTo": conformance_classes()})
+
+
+def conformance_classes() -> list[str]:
+    return [
+        f"https://api.openeo.org/{VERSIONS[short_version()]}",
+        "https://api.stacspec.org/v1.0.0/core",
+        "https://api.stacspec.org/v1.0.0/collections",
+    ]
+
+
+def endpoints() -> Iterable[dict[str, Any]]:
+    """The endpoints of the API root that is being called, read off the routes themselves."""
+    root = f"/openeo/{short_version()}"
+    found: dict[str, set[str]] = {}
+    for rule in current_app.url_map.iter_rules():
+        path = rule.rule.removeprefix(root)
+        if path in (rule.rule, "/") or not is_listed(current_app.view_functions.get(rule.endpoint)):
+            continue
+        path = re.sub(r"<(?:[^:<>]+:)?(\w+)>", r"{\1}", path)
+        found.setdefault(path, set()).update(rule.methods or ())
+    for path in sorted(found):
+        yield {"path": path, "methods": [method for method in _METHODS if method in found[path]]}
+
+
+@cache
+def software() -> dict[str, str]:
+    """Versions of what computes."""
+    found = {"Python": platform.python_version()}
+    for name in SOFTWARE:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def links() -> list[dict[str, str]]:
+    json, html = "application/json", "text/html"
+    root = f"{root_url()}/"
+    return [
+        {"rel": "self", "href": root, "type": json, "title": "This document"},
+        {"rel": "root", "href": root, "type": json, "title": "Capabilities"},
+        {
+            "rel": "version-history",
+            "href": f"{host_url()}/.well-known/openeo",
+            "type": json,
+            "title": "API versions served",
+        },
+        {"rel": "conformance", "href": url("/conformance"), "type": json, "title": "Conformance classes"},
+        {"rel": "data", "href": url("/collections"), "type": json, "title": "Collections"},
+        {
+            "rel": "service-desc",
+            "href": "https://raw.githubusercontent.com/Open-EO/openeo-api/1.2.0/openapi.yaml",
+            "type": "application/vnd.oai.openapi;version=3.0",
+            "title": "OpenAPI document of the openEO API",
+        },
+        {"rel": "service-doc", "href": "https://api.openeo.org", "type": html, "title": "The openEO API"},
+        {
+            "rel": "related",
+            "href": pages.editor_url(root),
+            "type": html,
+            "title": "Open in the openEO Web Editor",
+        },
+        {
+            "rel": "related",
+            "href": "https://open-eo.github.io/openeo-python-client/",
+            "type": html,
+            "title": "Documentation of the Python client",
+        },
+    ]

@@ -1,0 +1,188 @@
+"""`/result`: a process computed while its user waits, and the log of that."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Response, current_app, jsonify, request
+from werkzeug.http import dump_options_header
+
+from openeo_backend.api import errors
+from openeo_backend.api.access import backend, current_user, unlisted
+from openeo_backend.api.billing import budget_of, plan_of
+from openeo_backend.api.body import json_body
+from openeo_backend.api.submission import log_level_of, options_of, process_of
+from openeo_backend.api.sync import SLOTS, Journal, Slots, Watch
+from openeo_backend.api.urls import url
+from openeo_backend.errors import OpenEOError
+from openeo_backend.observe import logs
+from openeo_backend.run.request import Outcome, RunRequest
+
+blueprint = Blueprint("result", __name__)
+
+CHUNK = 1 << 20
+
+#: Statuses that stay as they are on /result; other failures become 400 (the user's) or 500 (ours), the two that
+#: clients show together with the log.
+_KEPT = frozenset({401, 402, 403, 408, 413, 429, 503})
+
+
+@blueprint.post("/result")
+def compute() -> Response:
+    """Compute a process and send what comes out: a file, several as TAR, or a bare JSON value."""
+    user, body = current_user(), json_body()
+    process = process_of(body)
+    plan_of(body)
+    budget_of(body)
+    log_level, options = log_level_of(body), options_of(body)
+    problems = backend().validate(process, user)
+    if problems:
+        raise _told(errors.combine(problems))
+    slots: Slots = current_app.extensions[SLOTS]
+    with slots.hold():
+        id = f"s-{uuid.uuid4().hex}"
+        settings = backend().settings
+        folder = settings.data_dir / "sync" / id
+        folder.mkdir(parents=True)
+        limits = settings.limits
+        run = RunRequest(
+            id=id,
+            process=process,
+            folder=folder,
+            user=user.id,
+            title=body.get("title") if isinstance(body.get("title"), str) else None,
+            options=options,
+            log_level=log_level,
+            limit_samples=limits.sync_samples,
+            seconds=limits.sync_seconds,
+        )
+        try:
+            outcome = _run(run, user.id)
+            response = _answer(outcome, run)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    response.call_on_close(partial(shutil.rmtree, folder, ignore_errors=True))
+    response.headers["Link"] = f'<{_monitor(id)}>; rel="monitor"'
+    response.headers["OpenEO-Identifier"] = id
+    response.headers["OpenEO-Costs"] = "0"
+    return response
+
+
+@blueprint.get("/result/logs/<request_id>")
+@unlisted
+def result_logs(request_id: str) -> Response:
+    """The log of a synchronous request, for its user."""
+    level, page = backend().store.requests.logs(current_user().id, request_id, None, "debug", None)
+    return jsonify({"level": level, "logs": page.entries, "links": []})
+
+
+def _run(run: RunRequest, user: str) -> Outcome:
+    """Run, and keep the log however it ends."""
+    limits = backend().settings.limits
+    connection = request.environ.get("gunicorn.socket") or request.environ.get("werkzeug.socket")
+    watch, journal = Watch(connection, limits.sync_seconds), Journal()
+    with logs.context(sync=run.id, user=user):
+        outcome = backend().runner(run, journal.note, watch.is_over)
+    if outcome.cancelled or (outcome.error and watch.is_late()):
+        outcome = Outcome(error=_stopped(watch, limits.sync_seconds).json())
+    backend().store.requests.add(user, run.id, run.log_level, journal.close(outcome))
+    return outcome
+
+
+def _stopped(watch: Watch, seconds: float) -> OpenEOError:
+    if watch.is_gone():
+        return OpenEOError("RequestTimeout", "The client closed the connection; the computation was stopped.")
+    return OpenEOError(
+        "RequestTimeout",
+        f"The computation took longer than the {seconds:g} s of a synchronous request and was stopped.",
+        hint="Use a batch job, or a smaller extent.",
+    )
+
+
+def _answer(outcome: Outcome, run: RunRequest) -> Response:
+    if outcome.error is not None:
+        return _failed(outcome.error, run.id)
+    if len(outcome.files) == 1:
+        return _file(run.folder, outcome.files[0])
+    if outcome.files:
+        return _tar(run.folder, outcome.files, run.id)
+    # Infinities and NaN have no name in JSON; the tokens here are those that most parsers take.
+    return Response(json.dumps(outcome.value, ensure_ascii=False), mimetype="application/json")
+
+
+def _failed(error: Mapping[str, Any], id: str) -> Response:
+    told = OpenEOError(error["code"], error["message"], status=error.get("status"))
+    link = {"rel": "monitor", "href": _monitor(id), "type": "application/json", "title": "Log of this request"}
+    return errors.answer(_told(told), links=[link])
+
+
+def _told(error: OpenEOError) -> OpenEOError:
+    """An error of a computation with one of the statuses that clients of /result expect."""
+    if error.status in _KEPT:
+        return error
+    status = 400 if error.status < 500 else 500
+    return OpenEOError(error.code, error.message, hint=error.hint, path=error.path, status=status, data=error.data)
+
+
+def _monitor(id: str) -> str:
+    return url(f"/result/logs/{id}")
+
+
+def _file(folder: Path, file: Mapping[str, Any]) -> Response:
+    path = _path(folder, file)
+    response = Response(_chunks(path), content_type=file["media_type"])
+    response.content_length = path.stat().st_size
+    response.headers["Content-Disposition"] = dump_options_header("attachment", {"filename": path.name})
+    return response
+
+
+def _tar(folder: Path, files: Sequence[Mapping[str, Any]], id: str) -> Response:
+    """All files as one TAR, written while it is sent."""
+    paths = [_path(folder, file) for file in files]
+    entries = [(_header(path, folder), path) for path in paths]
+    response = Response(_tar_chunks(entries), content_type="application/x-tar")
+    sizes = (len(header) + _padded(path.stat().st_size) for header, path in entries)
+    response.content_length = sum(sizes) + 2 * tarfile.BLOCKSIZE
+    response.headers["Content-Disposition"] = dump_options_header("attachment", {"filename": f"{id}.tar"})
+    return response
+
+
+def _header(path: Path, folder: Path) -> bytes:
+    info = tarfile.TarInfo(path.relative_to(folder.resolve()).as_posix())
+    info.size, info.mtime = path.stat().st_size, int(path.stat().st_mtime)
+    return info.tobuf(tarfile.PAX_FORMAT)
+
+
+def _tar_chunks(entries: Sequence[tuple[bytes, Path]]) -> Iterator[bytes]:
+    for header, path in entries:
+        yield header
+        yield from _chunks(path)
+        size = path.stat().st_size
+        yield bytes(_padded(size) - size)
+    yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _padded(size: int) -> int:
+    return -(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+def _path(folder: Path, file: Mapping[str, Any]) -> Path:
+    """Where a file of a result lies; never outside of its folder."""
+    path = (folder / file["name"]).resolve()
+    if not path.is_relative_to(folder.resolve()) or not path.is_file():
+        raise RuntimeError(f"the run describes a file that it did not write: {file['name']!r}")
+    return path

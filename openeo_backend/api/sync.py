@@ -1,0 +1,116 @@
+"""Running a process while its user waits."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from openeo_backend.errors import OpenEOError
+from openeo_backend.observe.clock import timestamp
+from openeo_backend.run.request import Event, Outcome
+
+#: Key of the Slots in `app.extensions`.
+SLOTS = "openeo_backend.slots"
+
+#: Most log entries kept of one request.
+MOST_ENTRIES = 10_000
+
+
+class Slots:
+    """How many synchronous requests may compute at the same time."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._free = threading.BoundedSemaphore(count)
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Compute within.
+
+        :raises OpenEOError: TooManyRequests at once where all slots are taken: a waiting request would take a
+            thread from those who only want to look.
+        """
+        if not self._free.acquire(blocking=False):
+            raise OpenEOError(
+                "TooManyRequests",
+                f"All {self._count} slots for synchronous processing are taken.",
+                hint="Try again in a few seconds, or use a batch job.",
+                data={"retry_after": 10},
+            )
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
+@dataclass
+class Journal:
+    """The log of one request, as its events come in."""
+
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    dropped: int = 0
+
+    def note(self, event: Event) -> None:
+        """Keep what is for the log."""
+        if event.kind == "log":
+            self.add(dict(event.data))
+
+    def add(self, entry: dict[str, Any]) -> None:
+        if len(self.entries) >= MOST_ENTRIES:
+            self.dropped += 1
+            return
+        self.entries.append({"time": timestamp(), **entry})
+
+    def close(self, outcome: Outcome) -> list[dict[str, Any]]:
+        """All entries; the last one tells how it ended where it failed."""
+        if self.dropped:
+            message = f"{self.dropped} further log entries were dropped."
+            self.entries.append({"level": "warning", "message": message, "time": timestamp()})
+        error = outcome.error
+        if error and not any(entry.get("level") == "error" for entry in self.entries[-3:]):
+            told = {name: error[name] for name in ("code", "message", "path") if error.get(name)}
+            self.entries.append({"level": "error", "time": timestamp(), **told})
+        return self.entries
+
+
+class Watch:
+    """Tells a run when nobody waits for it any more.
+
+    :param connection: the client's socket, where the server hands it out; else only the time counts.
+    :param seconds: how long the client is served; the run itself is asked to keep to it, and gets a little longer here.
+    """
+
+    GRACE = 5.0
+
+    def __init__(
+        self,
+        connection: socket.socket | None,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._end = clock() + seconds
+
+    def is_over(self) -> bool:
+        """Whether to stop: the client has gone or its time is up."""
+        return self.is_late(self.GRACE) or self.is_gone()
+
+    def is_late(self, grace: float = 0.0) -> bool:
+        return self._clock() >= self._end + grace
+
+    def is_gone(self) -> bool:
+        """Whether the client closed the connection, found without taking a byte from it."""
+        if self._connection is None:
+            return False
+        try:
+            return self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except (OSError, ValueError):
+            return True
