@@ -1,0 +1,158 @@
+"""The one way results are computed: window by window, in threads, in order, with bounded memory."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise, product
+from math import prod
+from typing import Any, Generic, TypeVar
+
+import dask.array as da
+import numpy as np
+from dask.array.optimization import optimize
+from dask.core import flatten
+from dask.local import get_sync
+from dask.optimization import cull
+
+from openeo_backend.formats.asset import Progress
+
+T = TypeVar("T")
+
+#: Pixels along a side that a window of small chunks is merged to, and that arrays in memory are cut into.
+WINDOW = 1024
+
+#: Bytes that the windows in flight may hold together (what computing them takes comes on top).
+BUDGET = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Block(Generic[T]):
+    """One computed window of an array."""
+
+    place: tuple[slice, ...]
+    """Where it lies, one slice per axis."""
+
+    result: T
+    """What `finish` made of its values."""
+
+
+def stream(
+    array: Any,
+    finish: Callable[[np.ndarray, tuple[slice, ...]], T],
+    progress: Progress,
+    *,
+    threads: int | None = None,
+    budget: int = BUDGET,
+) -> Iterator[Block[T]]:
+    """Computes every chunk of `array` exactly once and yields its windows, row by row of the last two axes.
+
+    A window holds all other axes whole (so that what their chunks share is computed once) unless that exceeds
+    the budget; then they are split at their chunk borders. `finish(values, place)` runs in the threads.
+    `progress` is called in the caller's thread after each window was consumed; what it raises ends the stream.
+
+    :param array: numpy array or dask array with at least two axes.
+    """
+    threads = threads or os.cpu_count() or 1
+    axes = [_merge(sizes, WINDOW) for sizes in _chunks(array)[-2:]]
+    others = _split(_chunks(array)[:-2], _area(axes) * array.dtype.itemsize, budget // (threads + 1))
+    windows = [(*rest, y, x) for y, x in product(*axes) for rest in others]
+    source = _Source(array)
+
+    def compute(place: tuple[slice, ...]) -> T:
+        return finish(source.read(place), place)
+
+    largest = max((prod(s.stop - s.start for s in place) * array.dtype.itemsize for place in windows), default=1)
+    flight = int(min(max(budget // max(largest, 1), 1), threads + 1))
+    with ThreadPoolExecutor(threads, thread_name_prefix="block") as pool:
+        pending: deque[tuple[tuple[slice, ...], Future[T]]] = deque()
+        todo = iter(windows)
+        try:
+            for done in range(len(windows)):
+                while len(pending) < flight and (place := next(todo, None)) is not None:
+                    pending.append((place, pool.submit(compute, place)))
+                place, future = pending.popleft()
+                result = future.result()
+                del future
+                yield Block(place, result)
+                del result
+                progress(done + 1, len(windows))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Source:
+    """Reads windows of a numpy or dask array; the graph is optimised once for all windows."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+        self.lazy = isinstance(array, da.Array)
+        if self.lazy:
+            keys = list(flatten(array.__dask_keys__()))
+            self.graph = dict(optimize(array.__dask_graph__(), keys))
+            self.starts = [_starts(sizes) for sizes in array.chunks]
+
+    def read(self, place: tuple[slice, ...]) -> np.ndarray:
+        """Values of a window whose edges are chunk borders."""
+        if not self.lazy:
+            return np.asarray(self.array[place])
+        ranges = [
+            range(starts.index(part.start), starts.index(part.stop))
+            for starts, part in zip(self.starts, place, strict=True)
+        ]
+        indices = list(product(*ranges))
+        keys = [(self.array.name, *index) for index in indices]
+        parts = get_sync(cull(self.graph, keys)[0], keys)
+        if len(parts) == 1:
+            return np.asanyarray(parts[0])
+        out = np.empty([part.stop - part.start for part in place], self.array.dtype)
+        for index, part in zip(indices, parts, strict=True):
+            where = tuple(
+                slice(starts[i] - window.start, starts[i + 1] - window.start)
+                for starts, i, window in zip(self.starts, index, place, strict=True)
+            )
+            out[where] = part
+        return out
+
+
+def _chunks(array: Any) -> list[Sequence[int]]:
+    if isinstance(array, da.Array):
+        return list(array.chunks)
+    cut = [(*[WINDOW] * (size // WINDOW), *([size % WINDOW] if size % WINDOW else [])) for size in array.shape[-2:]]
+    return [*[(1,) * size for size in array.shape[:-2]], *cut]
+
+
+def _starts(sizes: Sequence[int]) -> list[int]:
+    starts = [0]
+    for size in sizes:
+        starts.append(starts[-1] + int(size))
+    return starts
+
+
+def _merge(sizes: Sequence[int], largest: int) -> list[slice]:
+    """Neighbouring chunks joined as long as they stay within `largest`."""
+    edges = [0]
+    starts = _starts(sizes)
+    for start, stop in pairwise(starts):
+        if stop - edges[-1] > largest and start > edges[-1]:
+            edges.append(start)
+    if starts[-1] > edges[-1]:
+        edges.append(starts[-1])
+    return [slice(start, stop) for start, stop in pairwise(edges)]
+
+
+def _split(chunks: Sequence[Sequence[int]], pixel_bytes: int, budget: int) -> list[tuple[slice, ...]]:
+    """All other axes whole if that fits the budget, else cut along them from the first on."""
+    lengths = [sum(sizes) for sizes in chunks]
+    parts: list[list[slice]] = []
+    for axis, sizes in enumerate(chunks):
+        rest = pixel_bytes * prod(lengths[axis + 1 :])
+        parts.append(_merge(sizes, max(budget // max(rest, 1), 1)))
+    return list(product(*parts))
+
+
+def _area(axes: list[list[slice]]) -> int:
+    return prod(max((part.stop - part.start for part in axis), default=1) for axis in axes)

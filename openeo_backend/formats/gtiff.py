@@ -1,0 +1,350 @@
+"""GeoTIFF: Cloud Optimized GeoTIFFs, one file per date, written in one pass over the pixels."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+import numpy as np
+import rasterio
+import rioxarray
+import xarray as xr
+from rasterio.io import MemoryFile
+
+from openeo_backend.cube.cube import Band, Cube
+from openeo_backend.cube.dimension import Dimension
+from openeo_backend.errors import OpenEOError
+from openeo_backend.formats import options as schema
+from openeo_backend.formats.asset import Asset, AssetBand, Format, Progress
+from openeo_backend.formats.images import (
+    Images,
+    arrange,
+    describe_band,
+    image_dimensions,
+    read_crs,
+    unsuitable,
+)
+from openeo_backend.formats.names import bbox, describe_dimensions, instant, slug, suffixes
+from openeo_backend.formats.statistics import Statistics
+from openeo_backend.formats.tiff import Codec, Level, write_cog
+from openeo_backend.formats.tiles import TILE_BUDGET, Pyramid, Tile, decimate_average, decimate_nearest
+
+MEDIA_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
+
+
+def write(value: Any, folder: Path, stem: str, options: Mapping[str, Any], progress: Progress) -> list[Asset]:
+    """Writes one file per temporal label (and per band with `separate_asset_per_band`), all bands in each.
+
+    The cube is computed once, window by window; overviews and statistics come from the same windows.
+
+    :raises OpenEOError: FormatUnsuitable, see :func:`openeo_backend.formats.images.arrange`.
+    """
+    images = arrange(value, options, "GTiff")
+    _check(images, options)
+    codec = choose_codec(images.storage.dtype, options)
+    groups = [[p] for p in range(len(images.planes))] if options.get("separate_asset_per_band") else [None]
+    ends = suffixes(images.times) if images.times is not None else [""]
+    threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads, thread_name_prefix="deflate") as pool, TemporaryFile(dir=folder) as spool:
+        queue = _Queue(pool, 2 * threads)
+        files = []
+        for image, end in enumerate(ends):
+            for group in groups:
+                planes = list(range(len(images.planes))) if group is None else group
+                parts = [stem, end, "" if group is None else slug(images.planes[group[0]].name)]
+                path = folder / ("_".join(part for part in parts if part) + ".tif")
+                share = TILE_BUDGET // (len(ends) * len(groups))
+                files.append(_File(path, images, image, planes, codec, options, queue, spool, share))
+        by_image = [files[i * len(groups) : (i + 1) * len(groups)] for i in range(len(ends))]
+        for part in images.blocks(progress):
+            for file in by_image[part.image]:
+                file.add(part.plane, part.top, part.left, part.values, part.statistics)
+        queue.drain()
+        box, dimensions = bbox(images.cube), describe_dimensions(images.cube)
+        return [file.finish(box, dimensions) for file in files]
+
+
+class _Queue:
+    """Compresses in threads and stores in order, with a bounded number of tiles under way."""
+
+    def __init__(self, pool: ThreadPoolExecutor, limit: int) -> None:
+        self.pool, self.limit = pool, limit
+        self.pending: deque[tuple[Future[list[bytes]], _File, Tile]] = deque()
+
+    def put(self, file: _File, tile: Tile) -> None:
+        self.pending.append((self.pool.submit(_encode, file.codec, tile.values), file, tile))
+        while len(self.pending) > self.limit:
+            self._store()
+
+    def drain(self) -> None:
+        while self.pending:
+            self._store()
+
+    def _store(self) -> None:
+        future, file, tile = self.pending.popleft()
+        for plane, data in enumerate(future.result()):
+            file.levels[tile.level].add(plane, tile.row, tile.column, data)
+        file.pyramid.release(tile)
+
+
+def _encode(codec: Codec, values: np.ndarray) -> list[bytes]:
+    return [codec.encode(plane) for plane in values]
+
+
+class _File:
+    """One GeoTIFF that grows: a tile pyramid, a scratch file per level, statistics per band."""
+
+    def __init__(
+        self,
+        path: Path,
+        images: Images,
+        image: int,
+        planes: list[int],
+        codec: Codec,
+        options: Mapping[str, Any],
+        queue: _Queue,
+        spool: IO[bytes],
+        budget: int,
+    ) -> None:
+        self.path, self.images, self.image, self.planes = path, images, image, planes
+        self.codec, self.options = codec, options
+        _, height, width = images.shape
+        tile = int(options.get("tile_size") or (512 if max(height, width) > 512 else 256))
+        depth = 0
+        while options.get("overviews", "AUTO") != "OFF" and max(height, width) > tile * 2**depth:
+            depth += 1
+        storage = images.storage
+        fill = storage.nodata if storage.nodata is not None else 0
+        self.statistics = [Statistics() for _ in planes]
+        self.pyramid = Pyramid(
+            (len(planes), height, width),
+            storage.dtype,
+            tile,
+            depth,
+            choose_decimation(images, options),
+            fill,
+            partial(queue.put, self),
+            path.parent,
+            budget,
+        )
+        self.levels = []
+        for level in range(depth + 1):
+            rows, columns = self.pyramid.dimensions(level)
+            self.levels.append(Level(columns, rows, tile, len(planes), spool))
+
+    def add(self, plane: int, top: int, left: int, values: np.ndarray, statistics: list[Statistics]) -> None:
+        """Takes planes of a window, as far as they belong to this file."""
+        first = max(plane, self.planes[0])
+        last = min(plane + len(values), self.planes[-1] + 1)
+        if first >= last:
+            return
+        for index in range(first, last):
+            self.statistics[index - self.planes[0]].add(statistics[index - plane])
+        self.pyramid.paste(top, left, values[first - plane : last - plane], plane=first - self.planes[0])
+
+    def finish(self, box: tuple[float, float, float, float] | None, dimensions: Mapping[str, Any]) -> Asset:
+        """Puts the file together from its compressed tiles."""
+        bands = tuple(
+            describe_band(self.images, index, stats) for index, stats in zip(self.planes, self.statistics, strict=True)
+        )
+        template = _template(self.images, bands, self.levels[0].tile, self.options, self.image)
+        with self.path.open("wb") as out:
+            write_cog(out, self.levels, self.codec, template)
+        label = None if self.images.times is None else self.images.times[self.image]
+        when = instant(label) if isinstance(label, np.datetime64) else None
+        return Asset(
+            path=self.path,
+            media_type=MEDIA_TYPE,
+            title=self.path.stem,
+            bands=bands,
+            geobox=self.images.geobox,
+            bbox=box,
+            start=when,
+            end=when,
+            dimensions=image_dimensions(self.images, self.image, dimensions),
+        )
+
+
+def _template(images: Images, bands: tuple[AssetBand, ...], tile: int, options: Mapping[str, Any], image: int) -> bytes:
+    """A GeoTIFF of one tile with all tags that the file needs, written by GDAL, which knows every CRS."""
+    profile = {
+        "driver": "GTiff",
+        "width": tile,
+        "height": tile,
+        "count": len(bands),
+        "dtype": images.storage.dtype.name,
+        "nodata": images.storage.nodata,
+        "transform": images.transform,
+        "crs": images.cube.crs.to_wkt() if images.cube.crs is not None else None,
+        "photometric": "RGB" if is_colour(bands) else "MINISBLACK",
+        "sparse_ok": True,
+    }
+    if is_colour(bands) and len(bands) == 4:
+        profile["alpha"] = "UNSPECIFIED"
+    with MemoryFile() as memory:
+        with memory.open(**profile) as target:
+            if colours := options.get("colormap"):
+                target.write_colormap(1, read_colormap(colours))
+            target.update_tags(**_texts(options.get("file_metadata")))
+            if images.times is not None:
+                target.update_tags(OPENEO_LABEL=instant(images.times[image]), OPENEO_DIMENSION=_temporal(images))
+            extra = options.get("bands_metadata") or {}
+            for index, band in enumerate(bands, 1):
+                target.set_band_description(index, band.name)
+                target.update_tags(
+                    index, **_band_tags(band), **{str(k): str(v) for k, v in extra.get(band.name, {}).items()}
+                )
+            target.scales = [1.0 if band.scale is None else band.scale for band in bands]
+            target.offsets = [0.0 if band.offset is None else band.offset for band in bands]
+            target.units = [band.unit or "" for band in bands]
+        return bytes(memory.getbuffer())
+
+
+def _texts(metadata: Mapping[str, Any] | None) -> dict[str, str]:
+    return {str(key): str(value) for key, value in (metadata or {}).items()}
+
+
+def _temporal(images: Images) -> str:
+    return images.cube.of_type("temporal")[0].name
+
+
+def _band_tags(band: AssetBand) -> dict[str, str]:
+    """GDAL's names for the statistics of a band, so that viewers need not read pixels for them."""
+    tags = {"STATISTICS_VALID_PERCENT": f"{band.valid_percent or 0:.4g}"}
+    if band.minimum is not None:
+        tags |= {
+            "STATISTICS_MINIMUM": f"{band.minimum:.17g}",
+            "STATISTICS_MAXIMUM": f"{band.maximum:.17g}",
+            "STATISTICS_MEAN": f"{band.mean:.17g}",
+            "STATISTICS_STDDEV": f"{band.stddev:.17g}",
+        }
+    if band.common_name:
+        tags["COMMON_NAME"] = band.common_name
+    return tags
+
+
+def is_colour(bands: tuple[AssetBand, ...]) -> bool:
+    """Whether the bands are truly a colour picture: bytes called red, green, blue and perhaps alpha."""
+    words = ("red", "green", "blue", "alpha")
+    return (
+        len(bands) in (3, 4)
+        and all(band.data_type == "uint8" for band in bands)
+        and all(
+            word in (band.name.lower(), band.common_name) or band.name == word[0].upper()
+            for band, word in zip(bands, words, strict=False)
+        )
+    )
+
+
+def choose_codec(dtype: np.dtype, options: Mapping[str, Any]) -> Codec:
+    """Compression by the options; by default deflate, fast, with the predictor that suits the type."""
+    name = str(options.get("compression") or "deflate").lower()
+    level = int(options.get("ZLEVEL") or 1)
+    if name == "deflate" and not 1 <= level <= 9:
+        raise OpenEOError("ProcessParameterInvalid", f"The option ZLEVEL is {level}; deflate takes 1 to 9.")
+    own = 3 if dtype.kind == "f" else 2
+    predictor = int(options.get("predictor") or own)
+    if predictor not in (1, own):
+        kind = "floating point numbers" if dtype.kind == "f" else "integers"
+        raise OpenEOError(
+            "ProcessParameterInvalid", f"The option predictor is {predictor}; for {kind} it can be 1 or {own}."
+        )
+    return Codec(name, level, predictor)
+
+
+def choose_decimation(images: Images, options: Mapping[str, Any]) -> Any:
+    """How overviews are made: means of measured (floating point) values, else the nearest pixel."""
+    method = str(options.get("overview_method") or "AUTO").lower()
+    if method == "auto":
+        method = "average" if images.storage.dtype.kind == "f" else "nearest"
+    return decimate_nearest if method == "nearest" else partial(decimate_average, nodata=images.storage.nodata)
+
+
+def read_colormap(colours: Mapping[str, Any]) -> dict[int, tuple[int, int, int, int]]:
+    """Colours by value: lists of red, green, blue, alpha from 0 to 1, or one number 0xRRGGBBAA."""
+    out = {}
+    for key, colour in colours.items():
+        if isinstance(colour, int):
+            red, green, blue, alpha = ((colour >> shift) & 255 for shift in (24, 16, 8, 0))
+        else:
+            red, green, blue, alpha = (round(float(part) * 255) for part in colour)
+        out[int(float(key))] = (red, green, blue, alpha)
+    return out
+
+
+def _check(images: Images, options: Mapping[str, Any]) -> None:
+    single = len(images.planes) == 1 or options.get("separate_asset_per_band")
+    if options.get("colormap") and not (single and images.storage.dtype in (np.uint8, np.uint16)):
+        raise unsuitable(
+            "GTiff with a colormap",
+            f"colours need one band of uint8 or uint16; there are {len(images.planes)} of {images.storage.dtype}",
+            "Leave out the option colormap, or set the option dtype.",
+        )
+    tile = options.get("tile_size")
+    if tile and tile % 16:
+        raise OpenEOError("ProcessParameterInvalid", f"The option tile_size is {tile}; it must be a multiple of 16.")
+
+
+def read(path: Path, options: Mapping[str, Any] | None = None) -> Cube:
+    """A lazy cube with the dimensions bands, y and x (and t before them where our own writer noted a date)."""
+    data = rioxarray.open_rasterio(path, chunks={"x": 1024, "y": 1024}, lock=False)
+    assert isinstance(data, xr.DataArray)
+    with rasterio.open(path) as source:
+        names = [name or f"B{index:02d}" for index, name in enumerate(source.descriptions, 1)]
+        tags, nodata, transform = source.tags(), source.nodata, source.transform
+        bands = {
+            name: Band(
+                scale=None if scale == 1 else scale,
+                offset=None if offset == 0 else offset,
+                unit=unit or None,
+                common_name=source.tags(index).get("COMMON_NAME"),
+            )
+            for index, (name, scale, offset, unit) in enumerate(
+                zip(names, source.scales, source.offsets, source.units, strict=True), 1
+            )
+        }
+        crs = read_crs(source.crs.to_wkt()) if source.crs else None
+    if data.dtype.kind == "f" and nodata is not None and not np.isnan(nodata):
+        data = data.where(data != nodata)
+    data = data.rename(band="bands").assign_coords(bands=np.array(names, dtype=object).astype(str))
+    data = data.drop_vars("spatial_ref", errors="ignore")
+    data.attrs, data.encoding = {}, {}
+    dimensions = [
+        Dimension("bands", "bands"),
+        Dimension("y", "spatial", "y", transform.e),
+        Dimension("x", "spatial", "x", transform.a),
+    ]
+    if label := tags.get("OPENEO_LABEL"):
+        name = tags.get("OPENEO_DIMENSION", "t")
+        data = data.expand_dims({name: [_label(label)]})
+        dimensions.insert(0, Dimension(name, "temporal"))
+    whole = int(nodata) if nodata is not None and data.dtype.kind in "iu" else None
+    return Cube(data, tuple(dimensions), crs, whole, bands)
+
+
+def _label(label: str) -> Any:
+    try:
+        return np.datetime64(label.removesuffix("Z"), "ns")
+    except ValueError:
+        return label
+
+
+FORMAT = Format(
+    name="GTiff",
+    title="GeoTIFF",
+    description="Cloud Optimized GeoTIFF with overviews, band names, statistics and no-data value. One file per "
+    "temporal label, named <prefix>_<date>.tif, with all bands; without a temporal dimension <prefix>.tif. "
+    "Other dimensions become bands. Booleans become 0 and 1.",
+    gis_data_types=("raster",),
+    extension=".tif",
+    media_type=MEDIA_TYPE,
+    parameters=schema.GTIFF,
+    write=write,
+    read=read,
+)

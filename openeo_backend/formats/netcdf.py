@@ -1,0 +1,326 @@
+"""netCDF: the whole cube in one file by the CF conventions, one variable per band."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import h5netcdf.legacyapi as h5
+import numpy as np
+import xarray as xr
+
+from openeo_backend.cube.cube import Cube
+from openeo_backend.cube.dimension import Dimension
+from openeo_backend.formats import options as schema
+from openeo_backend.formats.asset import Asset, AssetBand, Format, Progress
+from openeo_backend.formats.blocks import stream
+from openeo_backend.formats.cf import (
+    band_attributes,
+    decode,
+    describe_global,
+    encode_labels,
+    grid_mapping,
+    variable_names,
+)
+from openeo_backend.formats.images import (
+    Plane,
+    Storage,
+    choose_storage,
+    stated_nodata,
+    suggest,
+    unsuitable,
+)
+from openeo_backend.formats.names import UNNAMED, distinct, extents, slug, text
+from openeo_backend.formats.statistics import Statistics, measure
+from openeo_backend.formats.tiles import TILE_BUDGET, Pyramid, Tile, decimate_nearest
+
+MEDIA_TYPE = "application/x-netcdf"
+
+#: Length of chunks along x and y, and of the first other dimension; pixel series read few chunks that way.
+TILE, DEPTH = 256, 16
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A cube as variables: bands first, then the dimensions of each variable."""
+
+    cube: Cube
+    array: Any
+    """(bands, dimensions ...); the last two axes are y and x, or stand in for them with length 1."""
+    planes: tuple[Plane, ...]
+    dimensions: tuple[Dimension, ...]
+    """Those of every variable, in order."""
+    storage: Storage
+    tiled: bool
+    """Whether the last two axes are y and x."""
+
+
+def write(value: Any, folder: Path, stem: str, options: Mapping[str, Any], progress: Progress) -> list[Asset]:
+    """Writes one file (one per band with `separate_asset_per_band`) with every dimension and its metadata.
+
+    Chunks are compressed in threads and stored as they are; the cube is computed once, window by window.
+
+    :raises OpenEOError: FormatUnsuitable for values that are no cube of numbers.
+    """
+    if not isinstance(value, Cube) or value.data.dtype.kind not in "biuf" or not value.dimensions:
+        raise unsuitable("netCDF", "it takes data cubes of numbers", suggest(value))
+    layout = arrange(value, options)
+    separate = bool(options.get("separate_asset_per_band"))
+    count = len(layout.planes)
+    groups = [[index] for index in range(count)] if separate else [list(range(count))]
+    threads = os.cpu_count() or 1
+    level = int(options.get("compression_level", 1))
+    with ThreadPoolExecutor(threads, thread_name_prefix="deflate") as pool:
+        files = []
+        try:
+            for group in groups:
+                name = f"{stem}_{slug(layout.planes[group[0]].name)}.nc" if separate else f"{stem}.nc"
+                files.append(_File(folder / name, layout, group, level, pool, 2 * threads))
+            for first, place, values, stats in _parts(layout, progress):
+                for file in files:
+                    file.add(first, place, values, stats)
+            fields = extents(value)
+            return [file.finish(fields) for file in files]
+        finally:
+            for file in files:
+                file.close()
+
+
+def arrange(cube: Cube, options: Mapping[str, Any]) -> Layout:
+    """Bands to the front, y and x to the back, everything else in the cube's own order; values still lazy."""
+    bands = cube.of_type("bands")[:1]
+    x, y = cube.axis("x"), cube.axis("y")
+    spatial = (y, x) if x is not None and y is not None else ()
+    rest = [d for d in cube.dimensions if d not in bands and d not in spatial]
+    dimensions = (*rest, *(d for d in spatial if d is not None))
+    data = cube.data.transpose(*(d.name for d in (*bands, *dimensions))).data
+    if not bands:
+        data = data[None]
+    if not spatial:
+        data = data[..., None, None]
+    if bands:
+        labels = [text(label) for label in cube.labels(bands[0].name)]
+        planes = tuple(Plane(label, cube.bands[label]) if label in cube.bands else Plane(label) for label in labels)
+    else:
+        planes = (Plane(UNNAMED),)
+    names = distinct(plane.name for plane in planes)
+    planes = tuple(replace(plane, name=name) for plane, name in zip(planes, names, strict=True))
+    return Layout(cube, data, planes, dimensions, choose_storage(cube, options), bool(spatial))
+
+
+def _parts(layout: Layout, progress: Progress) -> Iterator[tuple[int, tuple[slice, ...], np.ndarray, list[Statistics]]]:
+    """First band, place (without bands) and stored values of every window, with statistics per band."""
+
+    def finish(values: np.ndarray, _: tuple[slice, ...]) -> tuple[np.ndarray, list[Statistics]]:
+        stored = layout.storage.apply(values)
+        return stored, [measure(band, layout.storage.nodata) for band in stored]
+
+    for block in stream(layout.array, finish, progress):
+        values, stats = block.result
+        yield block.place[0].start, block.place[1:], values, stats
+
+
+class _File:
+    """One netCDF file that grows chunk by chunk."""
+
+    def __init__(
+        self, path: Path, layout: Layout, planes: list[int], level: int, pool: ThreadPoolExecutor, limit: int
+    ) -> None:
+        self.path, self.layout, self.planes = path, layout, planes
+        self.level, self.pool, self.limit = level, pool, limit
+        self.shape = tuple(int(n) for n in layout.array.shape[1:])
+        self.statistics = [Statistics() for _ in planes]
+        self.pending: deque[tuple[list[_Chunk], Tile]] = deque()
+        self.chunks = self._choose_chunks()
+        self.file = h5.Dataset(path, "w")
+        self.variables = self._create()
+        leading = self.shape[:-2]
+        fill = layout.storage.nodata
+        self.fill = 0 if fill is None else fill
+        self.pyramid = Pyramid(
+            (len(planes) * int(np.prod(leading)), *self.shape[-2:]),
+            layout.storage.dtype,
+            self.chunks[-1],
+            0,
+            decimate_nearest,
+            self.fill,
+            self._emit,
+            path.parent,
+            TILE_BUDGET,
+        )
+
+    def _choose_chunks(self) -> tuple[int, ...]:
+        """Square tiles of y and x; the first other dimension whole up to a depth, the rest one by one."""
+        height, width = self.shape[-2:]
+        side = min(TILE, max(height, width))
+        leading = self.shape[:-2]
+        depth = [min(length, DEPTH) if i == 0 else 1 for i, length in enumerate(leading)]
+        if not self.layout.tiled:
+            depth = [min(length, 1024) for length in leading]
+        return (*depth, side, side)
+
+    def _create(self) -> list[Any]:
+        layout, cube = self.layout, self.layout.cube
+        planes = [layout.planes[index] for index in self.planes]
+        names = variable_names([plane.name for plane in planes], cube)
+        self.file.setncatts(describe_global(cube, dict(zip(names, (p.name for p in planes), strict=True))))
+        for dimension in layout.dimensions:
+            self.file.createDimension(dimension.name, len(cube.labels(dimension.name)))
+            for name, values, attributes in encode_labels(cube, dimension):
+                dtype: Any = str if values.dtype.kind in "OU" else values.dtype
+                variable = self.file.createVariable(name, dtype, (dimension.name,))
+                variable[...] = values
+                variable.setncatts(attributes)
+        if (mapping := grid_mapping(cube)) is not None:
+            variable = self.file.createVariable("crs", "i4", ())
+            variable[...] = 0
+            variable.setncatts(mapping)
+        visible = self.shape if layout.tiled else self.shape[:-2]
+        out = []
+        for name, plane in zip(names, planes, strict=True):
+            variable = self.file.createVariable(
+                name,
+                layout.storage.dtype,
+                tuple(d.name for d in layout.dimensions),
+                zlib=True,
+                complevel=self.level,
+                shuffle=True,
+                chunksizes=tuple(min(c, n) for c, n in zip(self.chunks, visible, strict=False)),
+                fill_value=layout.storage.nodata,
+            )
+            variable.setncatts(band_attributes(cube, plane, layout.storage))
+            out.append(variable)
+        return out
+
+    def add(self, first: int, place: tuple[slice, ...], values: np.ndarray, stats: list[Statistics]) -> None:
+        """Takes the bands of a window that belong to this file."""
+        leading = self.shape[:-2]
+        for index in range(len(values)):
+            plane = first + index
+            if not self.planes[0] <= plane <= self.planes[-1]:
+                continue
+            own = plane - self.planes[0]
+            self.statistics[own].add(stats[index])
+            top, left = place[-2].start, place[-1].start
+            start = own * int(np.prod(leading))
+            if values.shape[1:-2] == leading:
+                run = values[index].reshape(-1, *values.shape[-2:])
+                self.pyramid.paste(top, left, run, plane=start)
+                continue
+            for where in product(*(range(s.start, s.stop) for s in place[:-2])):
+                within = tuple(i - s.start for i, s in zip(where, place[:-2], strict=True))
+                row = start + int(np.ravel_multi_index(where, leading))
+                self.pyramid.paste(top, left, values[index][within][None], plane=row)
+
+    def _emit(self, tile: Tile) -> None:
+        """Sends the chunks of a finished tile to compression."""
+        leading, depth = self.shape[:-2], self.chunks[:-2]
+        values = tile.values.reshape(len(self.planes), *leading, *tile.values.shape[-2:])
+        side_y, side_x = (min(self.chunks[-1], n) for n in self.shape[-2:])
+        values = values[..., :side_y, :side_x]
+        chunks = []
+        for plane in range(len(self.planes)):
+            for start in product(*(range(0, n, d) for n, d in zip(leading, depth, strict=True))):
+                cut = tuple(slice(s, s + d) for s, d in zip(start, depth, strict=True))
+                offset = (*start, tile.row * self.chunks[-1], tile.column * self.chunks[-1])
+                full = (*depth, side_y, side_x)
+                future = self.pool.submit(_encode, values[plane][cut], full, self.fill, self.level)
+                chunks.append(_Chunk(plane, offset, future))
+        self.pending.append((chunks, tile))
+        while len(self.pending) > self.limit:
+            self._store()
+
+    def _store(self) -> None:
+        chunks, tile = self.pending.popleft()
+        for chunk in chunks:
+            offset = chunk.offset if self.layout.tiled else chunk.offset[:-2]
+            self.variables[chunk.plane]._h5ds.id.write_direct_chunk(offset, chunk.data.result())
+        self.pyramid.release(tile)
+
+    def finish(self, fields: Mapping[str, Any]) -> Asset:
+        """Stores what is under way and describes the file."""
+        while self.pending:
+            self._store()
+        bands = []
+        for index, variable, stats in zip(self.planes, self.variables, self.statistics, strict=True):
+            bands.append(_describe(self.layout, index, stats))
+            if stats.count and self.layout.storage.dtype.kind in "iuf":
+                low, high = np.array([stats.minimum, stats.maximum]).astype(self.layout.storage.dtype)
+                variable.setncattr("actual_range", np.array([low, high]))
+        self.close()
+        cube = self.layout.cube
+        return Asset(
+            path=self.path,
+            media_type=MEDIA_TYPE,
+            title=self.path.stem,
+            bands=tuple(bands),
+            geobox=cube.geobox,
+            **fields,
+        )
+
+    def close(self) -> None:
+        self.file.close()
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    plane: int
+    offset: tuple[int, ...]
+    data: Future[bytes]
+
+
+def _encode(values: np.ndarray, shape: tuple[int, ...], fill: float, level: int) -> bytes:
+    """A chunk as HDF5's shuffle and deflate filters would store it; edges are filled up to the chunk's size."""
+    if values.shape != shape:
+        whole = np.full(shape, fill, values.dtype)
+        whole[tuple(slice(0, n) for n in values.shape)] = values
+        values = whole
+    raw = np.ascontiguousarray(values).view("u1").reshape(-1, values.dtype.itemsize)
+    return zlib.compress(np.ascontiguousarray(raw.T).data, level)
+
+
+def _describe(layout: Layout, index: int, stats: Statistics) -> AssetBand:
+    plane, storage = layout.planes[index], layout.storage
+    found = stats.count > 0
+    return AssetBand(
+        name=plane.name,
+        data_type=str(storage.dtype),
+        nodata=stated_nodata(storage.nodata),
+        minimum=stats.minimum if found else None,
+        maximum=stats.maximum if found else None,
+        mean=stats.mean if found else None,
+        stddev=stats.stddev if found else None,
+        valid_percent=stats.valid_percent,
+        scale=storage.scale if storage.scale is not None else plane.band.scale,
+        offset=storage.offset if storage.offset is not None else plane.band.offset,
+        unit=plane.band.unit,
+        common_name=plane.band.common_name,
+    )
+
+
+def read(path: Path, options: Mapping[str, Any] | None = None) -> Cube:
+    """A lazy cube of the file's data variables; variables of equal dimensions become labels of `bands`."""
+    dataset = xr.open_dataset(path, engine="h5netcdf", chunks={}, mask_and_scale=False, decode_times=False)
+    return decode(dataset)
+
+
+FORMAT = Format(
+    name="netCDF",
+    title="Network Common Data Form",
+    description="One netCDF-4 file with the whole data cube by the CF conventions: a variable per band (called var "
+    "where there is no band dimension), all dimensions with their labels and metadata, chunked and compressed. "
+    "Vector cubes keep their geometries as WKT and their properties.",
+    gis_data_types=("raster", "vector", "other"),
+    extension=".nc",
+    media_type=MEDIA_TYPE,
+    parameters=schema.NETCDF,
+    write=write,
+    read=read,
+)
