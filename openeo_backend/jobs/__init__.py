@@ -1,0 +1,1 @@
+"""Batch jobs: the queue, the worker, and their results as STAC."""

@@ -1,0 +1,242 @@
+"""One attempt at a job: run, keep the files, publish."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from openeo_backend.errors import OpenEOError
+from openeo_backend.files.objects import Objects
+from openeo_backend.jobs import options
+from openeo_backend.jobs.queue import Lease, Queue
+from openeo_backend.jobs.results import describe
+from openeo_backend.observe import clock
+from openeo_backend.run.request import Event, Outcome, RunRequest
+from openeo_backend.settings import Settings
+from openeo_backend.store import trash
+from openeo_backend.store.types import finite
+
+log = logging.getLogger(__name__)
+
+Runner = Callable[[RunRequest, Callable[[Event], None], Callable[[], bool]], Outcome]
+"""Evaluates a process; tells news while it does; stops soon after the last function says so."""
+
+StoredProcesses = Callable[[str], Mapping[str, Any]]
+"""The stored processes of a user, by id."""
+
+#: Seconds between tries to reach the database at the end of an attempt.
+RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Attempt(threading.Thread):
+    """A claimed job on its way to its end. `beat` is called from outside while it runs."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        queue: Queue,
+        objects: Objects,
+        runner: Runner,
+        settings: Settings,
+        folder: Path,
+        stored: StoredProcesses,
+    ) -> None:
+        super().__init__(name=f"job-{lease.job.id}-{lease.attempt}")
+        self.lease = lease
+        self._queue = queue
+        self._objects = objects
+        self._runner = runner
+        self._settings = settings
+        self._folder = folder
+        self._stored = stored
+        self._started = time.monotonic()
+        self._news = threading.Lock()
+        self._sending = threading.Lock()
+        self._entries: list[Mapping[str, Any]] = []
+        self._progress = 0
+        self._usage: dict[str, Any] = {}
+        self._is_lost = False
+        self._is_stopped = False
+        self._has_ended = False
+
+    def stop(self) -> None:
+        """End soon and give the job back: the worker stops."""
+        self._is_stopped = True
+
+    def beat(self) -> None:
+        """Keep the lease and pass the news on; learn whether the job is still ours.
+
+        A database that cannot be reached changes nothing: news are kept, and the run goes on.
+        """
+        with self._sending:
+            if self._has_ended:
+                return
+            with self._news:
+                entries, progress, usage = list(self._entries), self._progress, dict(self._usage)
+            try:
+                self._is_lost = not self._queue.beat(self.lease, entries, progress, usage or None)
+            except SQLAlchemyError as error:
+                log.warning("job %s: no sign of life, the database failed: %s", self.lease.job.id, error)
+                return
+            with self._news:
+                del self._entries[: len(entries)]
+
+    def run(self) -> None:
+        """Never raises: whatever happens becomes the end of the job or, if it is not ours any more, nothing."""
+        try:
+            outcome = self._evaluate()
+            if self._is_lost:
+                self._retried(self._abandon)
+            elif outcome.cancelled and self._is_stopped:
+                self._end(lambda entries: self._queue.release(self.lease, entries))
+            elif outcome.error is not None:
+                self._fail(outcome.error, outcome.lost, outcome.usage)
+            elif outcome.cancelled:
+                self._fail(
+                    {"code": "Internal", "message": "The computation was stopped without anybody asking for it."}
+                )
+            else:
+                self._publish(outcome)
+        except OpenEOError as error:
+            self._fail(error.json())
+        except Exception:  # noqa: BLE001 - the border of a job: one job's failure must not end the worker
+            id = uuid.uuid4().hex[:12]
+            log.exception("job %s failed inside the worker (error id %s)", self.lease.job.id, id)
+            self._fail({"code": "Internal", "message": internal(id)})
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _evaluate(self) -> Outcome:
+        job = self.lease.job
+        self._folder.mkdir(parents=True)
+        again = f" (attempt {job.attempt})" if job.attempt > 1 else ""
+        self._tell("info", f"The job started{again}.")
+        request = RunRequest(
+            id=job.id,
+            process=job.process,
+            folder=self._folder,
+            user=job.user_id,
+            title=job.title,
+            processes=self._stored(job.user_id),
+            options=job.options,
+            log_level=job.log_level,
+            limit_samples=self._settings.limits.job_samples,
+            seconds=options.runtime(job.options, self._settings),
+        )
+        return self._runner(request, self._hear, lambda: self._is_lost or self._is_stopped)
+
+    def _hear(self, event: Event) -> None:
+        if event.kind == "log":
+            with self._news:
+                self._entries.append({"time": _time(), **event.data})
+        elif event.kind == "usage":
+            with self._news:
+                self._usage |= event.data
+        else:
+            # 100 is for jobs that are finished.
+            self._progress = max(self._progress, min(99, int(event.data["percent"])))
+
+    def _publish(self, outcome: Outcome) -> None:
+        files = [self._keep(file) for file in self._files(outcome)]
+        if not files:
+            self._tell("warning", "The process ended without a file or value: there is nothing to download.")
+        result = describe(files, outcome.provenance)
+        size = sum(file["size"] for file in files)
+        self._tell("info", f"The job finished: {len(files)} file(s), {size} bytes, {self._seconds():.1f} seconds.")
+        usage = {"storage": {"value": size, "unit": "b"}, **self._usage, **outcome.usage}
+        self._end(lambda entries: self._queue.publish(self.lease, result, self._used(usage), entries))
+
+    def _fail(self, error: Mapping[str, Any], lost: str | None = None, usage: Mapping[str, Any] | None = None) -> None:
+        """End as error; after the loss of the child, which another attempt may survive, perhaps not yet."""
+        entry: dict[str, Any] = {"level": "error", "time": _time(), "code": error["code"], "message": error["message"]}
+        # Errors name nodes from the outermost graph inwards, log entries the other way round.
+        entry["path"] = list(reversed(error.get("path") or []))
+        entry |= {name: error[name] for name in ("data", "links", "stacktrace") if error.get(name)}
+        used = self._used({**self._usage, **(usage or {})})
+        if lost:
+            self._end(lambda entries: self._queue.retry(self.lease, used, entries, entry))
+        else:
+            self._end(lambda entries: self._queue.fail(self.lease, used, [*entries, entry]))
+
+    def _files(self, outcome: Outcome) -> list[dict[str, Any]]:
+        files = [dict(file) for file in outcome.files]
+        if outcome.has_value and not files:
+            (self._folder / "result.json").write_text(json.dumps(finite(outcome.value)), encoding="utf-8")
+            files = [{"name": "result.json", "media_type": "application/json", "roles": ["data"]}]
+        return files
+
+    def _keep(self, file: dict[str, Any]) -> dict[str, Any]:
+        """Store a file of the run; returns its description with size and checksum."""
+        path = self._folder / file["name"]
+        if path.parent != self._folder or path.is_symlink() or not path.is_file():
+            raise RuntimeError(f"the run names a file {file['name']!r} that it did not write")
+        key = trash.prefix(self.lease.job.id, self.lease.attempt) + file["name"]
+        file["checksum"] = file.get("checksum") or _checksum(path)
+        file["size"] = self._objects.put(key, path)
+        return file
+
+    def _end(self, action: Callable[[list[Mapping[str, Any]]], bool]) -> None:
+        """End the job with the news that are left; when it is not ours any more, clear away what was made."""
+
+        def end() -> bool:
+            with self._sending:
+                with self._news:
+                    entries = list(self._entries)
+                self._has_ended = action(entries)
+                return self._has_ended
+
+        if not self._retried(end):
+            log.info("job %s: attempt %d is in vain", self.lease.job.id, self.lease.attempt)
+            self._retried(self._abandon)
+
+    def _abandon(self) -> bool:
+        self._queue.abandon(self.lease)
+        return True
+
+    def _retried(self, action: Callable[[], bool]) -> bool:
+        """Do what must reach the database, waiting for it for about as long as the lease lasts."""
+        end = time.monotonic() + max(self._settings.jobs.lease_seconds, 5.0)
+        tries = 0
+        while True:
+            try:
+                return action()
+            except SQLAlchemyError as error:
+                if time.monotonic() > end:
+                    log.error("job %s: the database stays away: %s", self.lease.job.id, error)
+                    return False
+                time.sleep(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
+                tries += 1
+
+    def _tell(self, level: str, message: str) -> None:
+        with self._news:
+            self._entries.append({"level": level, "time": _time(), "message": message})
+
+    def _used(self, usage: Mapping[str, Any]) -> dict[str, Any]:
+        return {"duration": {"value": round(self._seconds(), 3), "unit": "seconds"}, **usage}
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._started
+
+
+def internal(id: str) -> str:
+    """What users are told of a failure that is not theirs."""
+    return f"The server failed for a reason that is not yours. Please report the id {id} to its operator."
+
+
+def _time() -> str:
+    return clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

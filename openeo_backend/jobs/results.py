@@ -1,0 +1,401 @@
+"""What a job made, as STAC: a Collection with all assets on top and an Item per time step.
+
+Written in STAC 1.0.0 with the older band fields beside those of 1.1.0, since clients read the one or the other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from openeo_backend.observe.clock import timestamp
+from openeo_backend.store.jobs import Job
+from openeo_backend.store.types import finite
+
+STAC_VERSION = "1.0.0"
+
+EXTENSIONS = {
+    "datacube": "https://stac-extensions.github.io/datacube/v2.2.0/schema.json",
+    "eo": "https://stac-extensions.github.io/eo/v1.1.0/schema.json",
+    "file": "https://stac-extensions.github.io/file/v2.1.0/schema.json",
+    "processing": "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
+    "proj": "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
+    "raster": "https://stac-extensions.github.io/raster/v1.1.0/schema.json",
+}
+
+#: State of the results by state of the job: the API knows fewer of them.
+STATUS = {"created": "running", "queued": "running"}
+
+File = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Links:
+    """Where the parts of a result are, for whom the document is written."""
+
+    canonical: str
+    """The signed link to the document itself."""
+    expires: datetime
+    """Until when the signed links work."""
+    file: Callable[[str], str]
+    """The signed link to a file by name."""
+    item: Callable[[str], str]
+    """The signed link to an item by id."""
+    own: Sequence[Mapping[str, Any]] = ()
+    """More links for the owner of the job."""
+
+
+def describe(files: Sequence[File], provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept about a result: files (see Outcome.files), provenance, and what they cover together."""
+    names = [file["name"] for file in files]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two files of a result have the same name: {sorted(names)}")
+    boxes = [file["bbox"] for file in files if file.get("bbox")]
+    starts = [file["start"] for file in files if file.get("start")]
+    ends = [file.get("end") or file["start"] for file in files if file.get("start")]
+    described: dict[str, Any] = {"files": [dict(file) for file in files], "provenance": dict(provenance)}
+    if boxes:
+        described["bbox"] = [*(min(b[i] for b in boxes) for i in (0, 1)), *(max(b[i] for b in boxes) for i in (2, 3))]
+    if starts:
+        described |= {"start": rfc3339(min(starts)), "end": rfc3339(max(ends))}
+    return described
+
+
+def extras(job: Job) -> dict[str, Any]:
+    """Members of the job's own document that a federation builds the extent of a result from."""
+    result = job.result or {}
+    found: dict[str, Any] = {}
+    if "bbox" in result:
+        found |= {"bbox": result["bbox"], "geometry": rectangle(result["bbox"])}
+    if "start" in result:
+        found |= {"start_datetime": result["start"], "end_datetime": result["end"]}
+    projections = [projection(file) for file in result.get("files", []) if file.get("proj")]
+    if projections and all(p == projections[0] for p in projections):
+        code, first = str(projections[0].get("proj:code", "")), projections[0]
+        if code.startswith("EPSG:"):
+            found["epsg"] = int(code[5:])
+        found |= {name.replace(":", "_"): first[name] for name in ("proj:shape", "proj:bbox") if name in first}
+    if instruments := (result.get("provenance") or {}).get("instruments"):
+        found["instruments"] = instruments
+    return found
+
+
+def collection(job: Job, links: Links) -> dict[str, Any]:
+    """The STAC Collection of a job's results; without assets while there are none."""
+    result = job.result or {}
+    provenance = result.get("provenance") or {}
+    files = _assets(job)
+    document: dict[str, Any] = {
+        "type": "Collection",
+        "stac_version": STAC_VERSION,
+        "id": job.id,
+        "title": job.title or f"Results of job {job.id}",
+        "description": job.description or job.title or f"Results of the openEO batch job {job.id}.",
+        "license": _license(provenance),
+        "keywords": ["openEO"],
+        "providers": [*_providers(provenance), _processor(job)],
+        "extent": _extent(job),
+        "summaries": _summaries(files),
+        "created": timestamp(job.created),
+        "updated": timestamp(job.updated),
+        "expires": timestamp(links.expires),
+        "openeo:status": STATUS.get(job.status, job.status),
+        "processing:expression": _expression(job),
+        "links": _links(job, links),
+        "assets": {file["name"]: asset(file, links) for file in files},
+    }
+    dimensions = _dimensions(files)
+    if dimensions:
+        document["cube:dimensions"] = dimensions
+    document["stac_extensions"] = _extensions(files, with_cube=bool(dimensions))
+    return _without_nulls(document)
+
+
+def items(job: Job) -> dict[str, list[File]]:
+    """The files that have a place and a time, by the id of their Item: one per time step."""
+    grouped: dict[str, list[File]] = {}
+    for file in _assets(job):
+        if file.get("bbox"):
+            grouped.setdefault(_item_id(job, file), []).append(file)
+    return grouped
+
+
+def item(job: Job, id: str, links: Links) -> dict[str, Any] | None:
+    """The STAC Item of a time step; None if there is none with this id."""
+    files = items(job).get(id)
+    return None if files is None else _feature(job, id, files, links)
+
+
+def feature(job: Job, links: Links) -> dict[str, Any]:
+    """The whole result as one STAC Item, for clients that ask for GeoJSON."""
+    document = _feature(job, job.id, _assets(job), links)
+    document.pop("collection")
+    document["links"] = [link for link in _links(job, links) if link["rel"] != "item"]
+    properties = {"expires": timestamp(links.expires), "openeo:status": STATUS.get(job.status, job.status)}
+    document["properties"] |= properties | {"license": _license((job.result or {}).get("provenance") or {})}
+    return document
+
+
+def asset(file: File, links: Links) -> dict[str, Any]:
+    """A file as STAC asset."""
+    described: dict[str, Any] = {
+        "href": links.file(file["name"]),
+        "type": file["media_type"],
+        "title": file.get("title") or file["name"],
+        "roles": list(file.get("roles") or ["data"]),
+        "file:size": file["size"],
+        "file:checksum": multihash(file["checksum"]),
+        **projection(file),
+    }
+    bands = file.get("bands") or []
+    if bands:
+        described["bands"] = [_band(band) for band in bands]
+        described["eo:bands"] = [_eo_band(band) for band in bands]
+        described["raster:bands"] = [_raster_band(band) for band in bands]
+    return _without_nulls(described)
+
+
+def projection(file: File) -> dict[str, Any]:
+    """The fields of the projection extension for a file."""
+    proj = dict(file.get("proj") or {})
+    return {name if name.startswith("proj:") else f"proj:{name}": value for name, value in proj.items()}
+
+
+def multihash(checksum: str) -> str:
+    """A SHA-256 in hexadecimal as the multihash that the file extension wants."""
+    return f"1220{checksum}" if len(checksum) == 64 else checksum
+
+
+def rectangle(bbox: Sequence[float]) -> dict[str, Any]:
+    west, south, east, north = bbox
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    return {"type": "Polygon", "coordinates": [ring]}
+
+
+def rfc3339(instant: str) -> str:
+    """An ISO 8601 instant or date as RFC 3339 date-time in UTC."""
+    text = instant if "T" in instant else f"{instant}T00:00:00"
+    return text if text.endswith("Z") or re.search(r"[+-]\d\d:\d\d$", text) else f"{text}Z"
+
+
+def _assets(job: Job) -> list[File]:
+    """The files that are results. Pictures of them are linked only: clients take a sole asset for the result."""
+    return [file for file in (job.result or {}).get("files", []) if not _is_preview(file)]
+
+
+def _is_preview(file: File) -> bool:
+    return "thumbnail" in (file.get("roles") or ())
+
+
+def _item_id(job: Job, file: File) -> str:
+    start, end = file.get("start"), file.get("end")
+    if not start:
+        return job.id
+    parts = [rfc3339(start)] if end in (None, start) else [rfc3339(start), rfc3339(end)]
+    return "_".join([job.id, *(part.removesuffix("Z").removesuffix("T00:00:00").replace(":", "") for part in parts)])
+
+
+def _feature(job: Job, id: str, files: Sequence[File], links: Links) -> dict[str, Any]:
+    covered = describe(files, {})
+    start, end = covered.get("start"), covered.get("end")
+    # STAC wants an instant; what has no time of its own is dated by its making.
+    single = start if start == end else None
+    when: dict[str, Any] = {"datetime": single or (None if start else timestamp(job.finished or job.updated))}
+    if start:
+        when |= {"start_datetime": start, "end_datetime": end}
+    document: dict[str, Any] = {
+        "type": "Feature",
+        "stac_version": STAC_VERSION,
+        "id": id,
+        "collection": job.id,
+        "geometry": rectangle(covered["bbox"]) if "bbox" in covered else None,
+        "properties": when
+        | {
+            "created": timestamp(job.created),
+            "updated": timestamp(job.updated),
+            "processing:expression": _expression(job),
+        },
+        "links": [
+            {"rel": "self", "href": links.item(id), "type": "application/geo+json"},
+            *(
+                {"rel": rel, "href": links.canonical, "type": "application/json"}
+                for rel in ("root", "parent", "collection")
+            ),
+            *_derived(job),
+        ],
+        "assets": {file["name"]: asset(file, links) for file in files},
+    }
+    if "bbox" in covered:
+        document["bbox"] = covered["bbox"]
+    projections = [projection(file) for file in files if file.get("proj")]
+    if projections and all(p == projections[0] for p in projections):
+        document["properties"] |= projections[0]
+    dimensions = _dimensions(files)
+    if dimensions:
+        document["properties"]["cube:dimensions"] = dimensions
+    document["stac_extensions"] = _extensions(files, with_cube=bool(dimensions))
+    return document
+
+
+def _links(job: Job, links: Links) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"rel": "canonical", "href": links.canonical, "type": "application/json", "title": "This document, signed"}
+    ]
+    found += [dict(link) for link in links.own]
+    for id in items(job):
+        found.append({"rel": "item", "href": links.item(id), "type": "application/geo+json", "title": id})
+    for file in (job.result or {}).get("files", []):
+        if _is_preview(file):
+            link = {"rel": "preview", "href": links.file(file["name"]), "type": file["media_type"]}
+            found.append(link | {"title": file.get("title") or file["name"]})
+    return found + _derived(job)
+
+
+def _derived(job: Job) -> list[dict[str, Any]]:
+    inputs: Iterable[Any] = ((job.result or {}).get("provenance") or {}).get("items") or ()
+    found = []
+    for source in inputs:
+        entry = source if isinstance(source, Mapping) else {"href": source}
+        if entry.get("href"):
+            link = {"rel": "derived_from", "href": entry["href"], "type": "application/geo+json"}
+            found.append(link | ({"title": entry["id"]} if entry.get("id") else {}))
+    return found
+
+
+def _extent(job: Job) -> dict[str, Any]:
+    result = job.result or {}
+    interval = [result.get("start"), result.get("end")]
+    if interval[0] is None:
+        # STAC wants an interval with an end; what has no time of its own is dated by its making.
+        interval = [timestamp(job.finished or job.updated)] * 2
+    return {
+        "spatial": {"bbox": [result.get("bbox") or [-180, -90, 180, 90]]},
+        "temporal": {"interval": [interval]},
+    }
+
+
+def _summaries(files: Sequence[File]) -> dict[str, Any]:
+    """Bands and reference systems of all files; the same band of several files once."""
+    bands: dict[str, Mapping[str, Any]] = {}
+    codes: dict[str, None] = {}
+    for file in files:
+        for band in file.get("bands") or ():
+            bands.setdefault(band["name"], band)
+        code = projection(file).get("proj:code")
+        if code:
+            codes[code] = None
+    summaries: dict[str, Any] = {}
+    if bands:
+        summaries["eo:bands"] = [_eo_band(band) for band in bands.values()]
+        # Values differ from file to file, so statistics stay with the files.
+        summaries["bands"] = [_band({**band, **_NO_STATISTICS}) for band in bands.values()]
+    if codes:
+        summaries["proj:code"] = list(codes)
+    return summaries
+
+
+def _dimensions(files: Sequence[File]) -> dict[str, Any]:
+    """Dimensions that all files agree on, with the union of labels and extents of those they do not."""
+    merged: dict[str, Any] = {}
+    for file in files:
+        for name, dimension in (file.get("dimensions") or {}).items():
+            merged[name] = _merge(merged[name], dimension) if name in merged else dict(dimension)
+    return merged
+
+
+def _merge(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(one)
+    if one.get("values") and other.get("values"):
+        merged["values"] = list(dict.fromkeys([*one["values"], *other["values"]]))
+        if one.get("type") == "temporal":
+            merged["values"].sort()
+    if one.get("extent") and other.get("extent"):
+        lows, highs = zip(one["extent"], other["extent"], strict=True)
+        merged["extent"] = [min(lows, key=_none_first), max(highs, key=_none_last)]
+    return merged
+
+
+def _none_first(value: Any) -> tuple[bool, Any]:
+    return (value is not None, value)
+
+
+def _none_last(value: Any) -> tuple[bool, Any]:
+    return (value is None, value)
+
+
+_STATISTICS = ("minimum", "maximum", "mean", "stddev", "valid_percent")
+_NO_STATISTICS = dict.fromkeys(_STATISTICS)
+
+
+def _band(band: Mapping[str, Any]) -> dict[str, Any]:
+    """A band as STAC 1.1.0 has it."""
+    named = {"unit": "unit", "eo:common_name": "common_name", "raster:scale": "scale", "raster:offset": "offset"}
+    return _without_nulls(
+        {
+            "name": band["name"],
+            "data_type": band.get("data_type"),
+            "nodata": band.get("nodata"),
+            "statistics": _statistics(band),
+            **{name: band.get(source) for name, source in named.items()},
+        }
+    )
+
+
+def _eo_band(band: Mapping[str, Any]) -> dict[str, Any]:
+    return _without_nulls({"name": band["name"], "common_name": band.get("common_name")})
+
+
+def _raster_band(band: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: band.get(name) for name in ("data_type", "nodata", "unit", "scale", "offset")}
+    return _without_nulls({"name": band["name"], **kept, "statistics": _statistics(band)})
+
+
+def _statistics(band: Mapping[str, Any]) -> dict[str, float] | None:
+    found = finite({name: band.get(name) for name in _STATISTICS})
+    return {name: value for name, value in found.items() if value is not None} or None
+
+
+def _expression(job: Job) -> dict[str, Any]:
+    return {"format": "openeo", "expression": job.process}
+
+
+def _processor(job: Job) -> dict[str, Any]:
+    return {
+        "name": "openEO back-end",
+        "description": "Computed the results of this job.",
+        "roles": ["processor", "host"],
+        "processing:expression": _expression(job),
+    }
+
+
+def _providers(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Providers of the inputs, each once; they did not host or process what is here."""
+    found: dict[str, dict[str, Any]] = {}
+    for provider in provenance.get("providers") or ():
+        roles = [role for role in provider.get("roles") or () if role in ("licensor", "producer")]
+        found.setdefault(provider["name"], {**provider, "roles": roles or ["producer"]})
+    return list(found.values())
+
+
+def _license(provenance: Mapping[str, Any]) -> str:
+    """The licence of the inputs; with several of them STAC says "various", with unknown ones "proprietary"."""
+    licenses = sorted(set(provenance.get("licenses") or ()))
+    if len(licenses) > 1:
+        return "various"
+    return str(licenses[0]) if licenses else "proprietary"
+
+
+def _extensions(files: Sequence[File], with_cube: bool) -> list[str]:
+    used = ["processing"]
+    used += ["file"] if files else []
+    used += ["proj"] if any(file.get("proj") for file in files) else []
+    used += ["eo", "raster"] if any(file.get("bands") for file in files) else []
+    used += ["datacube"] if with_cube else []
+    return [EXTENSIONS[name] for name in sorted(used)]
+
+
+def _without_nulls(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if value is not None}

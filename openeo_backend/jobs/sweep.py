@@ -1,0 +1,65 @@
+"""Clearing away: expired results and jobs, and files that no job refers to."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, select, update
+
+from openeo_backend.files.objects import Objects
+from openeo_backend.settings import JobsSettings
+from openeo_backend.store import trash
+from openeo_backend.store.jobs import ACTIVE, GRACE
+from openeo_backend.store.schema import jobs
+from openeo_backend.store.store import Store
+from openeo_backend.store.types import now
+
+#: How many rows one transaction handles: others want to write too.
+BATCH = 200
+#: Days the logs of synchronous requests are kept.
+REQUEST_DAYS = 7.0
+
+
+def sweep(store: Store, objects: Objects, settings: JobsSettings) -> None:
+    """Do all of it once. Several workers may do it at the same time.
+
+    :raises OpenEOError: StorageFailure; what could not be deleted is tried again next time.
+    """
+    while expire_results(store) == BATCH:
+        pass
+    while expire_jobs(store, settings.metadata_days) == BATCH:
+        pass
+    store.requests.expire(REQUEST_DAYS)
+    for prefix in store.trash.due():
+        objects.delete(prefix)
+        store.trash.forget(prefix)
+
+
+def expire_results(store: Store) -> int:
+    """Unpublish results whose time has come; returns how many (BATCH at most). Their jobs stay finished."""
+    old = (
+        select(jobs.c.id, jobs.c.result_attempt)
+        .where(jobs.c.unpublished < now(), jobs.c.result_attempt.is_not(None))
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    with store.database.write() as connection:
+        rows = connection.execute(old).all()
+        for row in rows:
+            connection.execute(update(jobs).where(jobs.c.id == row.id).values(result=None, result_attempt=None))
+            trash.discard(connection, trash.prefix(row.id, row.result_attempt), 0)
+    return len(rows)
+
+
+def expire_jobs(store: Store, days: float) -> int:
+    """Delete jobs that nothing has happened to for `days`; returns how many (BATCH at most)."""
+    old = (
+        select(jobs.c.id)
+        .where(jobs.c.updated < now() - days * 86_400, jobs.c.status.not_in(ACTIVE))
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    with store.database.write() as connection:
+        ids = list(connection.execute(old).scalars())
+        for id in ids:
+            connection.execute(delete(jobs).where(jobs.c.id == id))
+            trash.discard(connection, trash.prefix(id), GRACE)
+    return len(ids)

@@ -1,0 +1,1 @@
+"""What must survive: users, tokens, jobs and their logs, in SQLite or PostgreSQL."""

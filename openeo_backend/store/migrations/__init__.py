@@ -1,0 +1,1 @@
+"""Alembic's folder: revisions of the database schema."""
