@@ -90,7 +90,7 @@ def create_app(backend: Backend, resources: Iterable[Blueprint] = RESOURCES) -> 
     app.before_request(_preflight)
     app.before_request(access.require_user)
     app.after_request(_finish)
-    app.wsgi_app = _merge_slashes(_behind_proxies(app.wsgi_app, backend))  # type: ignore[method-assign]
+    app.wsgi_app = _merge_slashes(_behind_proxies(app.wsgi_app, backend))  # type: ignore[method-assign, assignment]
     return app
 
 
@@ -151,4 +151,4 @@ def _behind_proxies(application: Application, backend: Backend) -> Application:
     proxies = backend.settings.server.trusted_proxies
     if not proxies:
         return application
-    return ProxyFix(application, x_for=proxies, x_proto=proxies, x_host=0)  # type: ignore[arg-type]
+    return ProxyFix(application, x_for=proxies, x_proto=proxies, x_host=0)

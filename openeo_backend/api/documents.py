@@ -57,7 +57,7 @@ def compress(response: Response) -> Response:
     if response.mimetype != "application/json" or response.is_streamed or response.status_code == 304:
         return response
     response.vary.add("Accept-Encoding")
-    if "gzip" not in request.accept_encodings or (response.content_length or 0) < GZIP_FROM:
+    if request.accept_encodings["gzip"] <= 0 or (response.content_length or 0) < GZIP_FROM:
         return response
     etag, _ = response.get_etag()
     response.set_data(gzip.compress(response.get_data(), compresslevel=5, mtime=0))

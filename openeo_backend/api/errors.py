@@ -65,7 +65,7 @@ def combine(errors: Sequence[OpenEOError]) -> OpenEOError:
 
 def _answer_http(error: HTTPException) -> Response:
     if error.code is None or error.code < 400:
-        return Response(response=error.get_response())
+        return Response(b"", status=error.code, headers=error.get_headers(request.environ))
     code, words = _HTTP.get(error.code, ("RequestInvalid", "{description}") if error.code < 500 else ("Internal", ""))
     if code == "Internal":
         return _answer_internal(error)

@@ -19,7 +19,7 @@ from openeo_backend.api.access import backend, current_user, unlisted
 from openeo_backend.api.billing import budget_of, plan_of
 from openeo_backend.api.body import json_body
 from openeo_backend.api.submission import log_level_of, options_of, process_of
-from openeo_backend.api.sync import SLOTS, Journal, Slots, Watch
+from openeo_backend.api.sync import SLOTS, STOPPING, Journal, Slots, Watch
 from openeo_backend.api.urls import url
 from openeo_backend.errors import OpenEOError
 from openeo_backend.observe import logs
@@ -88,7 +88,8 @@ def _run(run: RunRequest, user: str) -> Outcome:
     """Run, and keep the log however it ends."""
     limits = backend().settings.limits
     connection = request.environ.get("gunicorn.socket") or request.environ.get("werkzeug.socket")
-    watch, journal = Watch(connection, limits.sync_seconds), Journal()
+    stopping = current_app.extensions.get(STOPPING, lambda: False)
+    watch, journal = Watch(connection, limits.sync_seconds, stopping), Journal()
     with logs.context(sync=run.id, user=user):
         outcome = backend().runner(run, journal.note, watch.is_over)
     if outcome.cancelled or (outcome.error and watch.is_late()):
@@ -100,6 +101,8 @@ def _run(run: RunRequest, user: str) -> Outcome:
 def _stopped(watch: Watch, seconds: float) -> OpenEOError:
     if watch.is_gone():
         return OpenEOError("RequestTimeout", "The client closed the connection; the computation was stopped.")
+    if watch.is_stopping():
+        return OpenEOError("InfrastructureMaintenance", "The server is being stopped.", hint="Try again in a minute.")
     return OpenEOError(
         "RequestTimeout",
         f"The computation took longer than the {seconds:g} s of a synchronous request and was stopped.",

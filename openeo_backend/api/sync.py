@@ -17,6 +17,9 @@ from openeo_backend.run.request import Event, Outcome
 #: Key of the Slots in `app.extensions`.
 SLOTS = "openeo_backend.slots"
 
+#: Key of a function in `app.extensions` that tells whether the server stops; absent where nobody knows.
+STOPPING = "openeo_backend.stopping"
+
 #: Most log entries kept of one request.
 MOST_ENTRIES = 10_000
 
@@ -83,6 +86,7 @@ class Watch:
 
     :param connection: the client's socket, where the server hands it out; else only the time counts.
     :param seconds: how long the client is served; the run itself is asked to keep to it, and gets a little longer here.
+    :param stopping: whether the server is being stopped.
     """
 
     GRACE = 5.0
@@ -91,15 +95,17 @@ class Watch:
         self,
         connection: socket.socket | None,
         seconds: float,
+        stopping: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.is_stopping = stopping
         self._connection = connection
         self._clock = clock
         self._end = clock() + seconds
 
     def is_over(self) -> bool:
-        """Whether to stop: the client has gone or its time is up."""
-        return self.is_late(self.GRACE) or self.is_gone()
+        """Whether to stop: the client has gone, its time is up, or the server is being stopped."""
+        return self.is_late(self.GRACE) or self.is_stopping() or self.is_gone()
 
     def is_late(self, grace: float = 0.0) -> bool:
         return self._clock() >= self._end + grace

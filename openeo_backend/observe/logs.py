@@ -17,7 +17,7 @@ _context: ContextVar[dict[str, str] | None] = ContextVar("log_context", default=
 
 #: What looks like a secret in a line: bearer and basic credentials, and the secret members of URLs.
 _SECRETS = re.compile(
-    r"(?i)((?:bearer|basic)\s+)(?!realm)[^\s,'\"]+"
+    r"(?i)((?:bearer|basic)\s+)[\w+/=.~-]{8,}"
     r"|([?&](?:signature|sig|token|access_token|password|secret|key)=)[^&\s'\"]+"
     r"|(://[^/\s:@]*:)[^/\s@]+(?=@)"
 )

@@ -1,0 +1,120 @@
+"""Serving the application with gunicorn: one process, many request threads."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from openeo_backend.api.app import create_app
+from openeo_backend.api.sync import STOPPING
+from openeo_backend.observe import logs
+from openeo_backend.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from openeo_backend.backend import Backend
+
+#: How long running requests may go on when the server is told to stop; after that, they are cut off.
+GRACE_SECONDS = 5.0
+STOP_SECONDS = 15
+
+
+def bind(settings: Settings) -> socket.socket:
+    """A listening socket at the address of the settings; port 0 takes any free port.
+
+    :raises SettingsError: one line, where that is impossible.
+    """
+    host, port = settings.server.host, settings.server.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(256)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise SettingsError(f"port {port} on {host} is in use; choose another one (server.port)") from None
+        raise SettingsError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
+    except OverflowError:
+        listener.close()
+        raise SettingsError(f"server.port: {port} is no port number (0 to 65535)") from None
+    return listener
+
+
+def serve(backend_factory: Callable[[], Backend], settings: Settings, listener: socket.socket | None = None) -> None:
+    """Serve until told to stop by SIGTERM or SIGINT; then SystemExit is raised.
+
+    Running requests get some seconds to end. The process that answers requests ends with this one.
+
+    :param backend_factory: called once, in the process that answers requests.
+    :param listener: from :func:`bind`; by default one is made.
+    :raises SettingsError: where the address cannot be listened on; nothing has been started then.
+    """
+    with listener or bind(settings) as bound:
+        Server(backend_factory, settings, bound.fileno()).run()
+
+
+class Server(BaseApplication):
+    """Our settings in gunicorn's words."""
+
+    def __init__(self, backend_factory: Callable[[], Backend], settings: Settings, file: int) -> None:
+        self._backend_factory = backend_factory
+        self._settings = settings
+        self._file = file
+        super().__init__()
+
+    def load_config(self) -> None:
+        server = self._settings.server
+        values = {
+            "bind": f"fd://{self._file}",
+            "worker_class": "gthread",
+            "workers": 1,
+            "threads": server.threads,
+            "worker_connections": 1000,
+            "keepalive": 15,
+            # The answering process is replaced when its main thread hangs; long requests do not count.
+            "timeout": 120,
+            "graceful_timeout": STOP_SECONDS,
+            "loglevel": "warning",
+            "proc_name": "openeo-backend",
+            "limit_request_line": 8190,
+            # Headers of proxies are read by the application, as many as the settings trust.
+            "forwarded_allow_ips": "",
+            "post_worker_init": _announce_stop,
+            "control_socket_disable": True,
+        }
+        for name, value in values.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        logs.setup(self._settings.log.level, self._settings.log.format)
+        return create_app(self._backend_factory())
+
+
+class Stop:
+    """Tells long computations that the server is stopping, once they had their grace.
+
+    :param alive: whether the server goes on.
+    """
+
+    def __init__(self, alive: Callable[[], bool], clock: Callable[[], float] = time.monotonic) -> None:
+        self._alive = alive
+        self._clock = clock
+        self._since: float | None = None
+
+    def __call__(self) -> bool:
+        if self._alive():
+            return False
+        if self._since is None:
+            self._since = self._clock()
+        return self._clock() - self._since >= GRACE_SECONDS
+
+
+def _announce_stop(worker: Any) -> None:
+    worker.wsgi.extensions[STOPPING] = Stop(lambda: worker.alive)
