@@ -31,6 +31,15 @@ class RunRequest:
     seconds: float | None = None
     """Deadline."""
 
+    def json(self) -> dict[str, Any]:
+        """The request as JSON."""
+        return {**vars(self), "folder": str(self.folder)}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> RunRequest:
+        """The request that :meth:`json` wrote."""
+        return cls(**{**raw, "folder": Path(raw["folder"])})
+
 
 @dataclass(frozen=True)
 class Event:
@@ -39,7 +48,7 @@ class Event:
     kind: Literal["log", "progress", "usage"]
     data: Mapping[str, Any]
     """log: an openEO log entry without id (level, message, time, code, path, data);
-    progress: {"done", "planned"} blocks; usage: openEO usage metrics by name ({value, unit})."""
+    progress: {"done", "planned"}, never falling; usage: openEO usage metrics by name ({value, unit})."""
 
 
 @dataclass(frozen=True)
@@ -58,3 +67,5 @@ class Outcome:
     error: Mapping[str, Any] | None = None
     """openEO error (code, message, path, status) when the run failed."""
     cancelled: bool = False
+    lost: str | None = None
+    """Why the process that computed died (out of memory, killed), when it did; `error` says it to the user."""

@@ -1,1 +1,1 @@
-"""Child processes and what confines them: the one way to start a child, and the environment its readers get."""
+"""The one way to start a child process."""

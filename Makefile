@@ -1,0 +1,48 @@
+# The two commands of the README are `make demo` and `make test`; the others build on the same environment.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+
+.PHONY: demo serve test test-full lint lock clean
+
+demo: $(VENV)/base.stamp  ## Start a back-end on synthetic data, use it as a client does, leave pictures in demo-output/
+	$(BIN)/python process_graphs/demo.py
+
+serve: $(VENV)/base.stamp  ## Serve the demo archive until Ctrl+C
+	$(BIN)/openeo-backend serve --demo
+
+test: $(VENV)/dev.stamp lint  ## Everything that must hold before a change lands
+	$(BIN)/python -m pytest -m "not full" -q
+
+test-full: $(VENV)/dev.stamp lint  ## Also the long checks
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/base.stamp: $(VENV)/bin/python requirements/base.txt requirements/build.txt pyproject.toml
+	@echo "Installing the locked packages into $(VENV) (a few minutes the first time) ..."
+	$(PIP) -r requirements/build.txt
+	$(PIP) -r requirements/base.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/base.stamp requirements/dev.txt
+	$(PIP) -r requirements/dev.txt
+	@touch $@
+
+lock:  ## Renew the locks (needs uv)
+	uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 -o requirements/base.txt pyproject.toml
+	uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 --extra dev -o requirements/dev.txt pyproject.toml
+	echo setuptools | uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 -o requirements/build.txt -
+
+clean:
+	rm -rf $(VENV) build dist demo-output *.egg-info

@@ -1,0 +1,69 @@
+"""The one object that is built at start and passed along."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from openeo_backend.auth.user import User
+from openeo_backend.catalog.catalog import Catalog
+from openeo_backend.errors import OpenEOError
+from openeo_backend.files.objects import Objects, open_objects
+from openeo_backend.files.signing import Signer, read_keys
+from openeo_backend.formats.asset import Format
+from openeo_backend.formats.registry import FORMATS
+from openeo_backend.processes.registry import Registry
+from openeo_backend.run.engine import Engine
+from openeo_backend.run.runner import ChildRunner, Runner
+from openeo_backend.settings import Settings
+from openeo_backend.store.store import Store
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Settings and everything opened from them."""
+
+    settings: Settings
+    store: Store
+    objects: Objects
+    signer: Signer
+    engine: Engine
+    runner: Runner
+
+    @classmethod
+    def open(cls, settings: Settings) -> Backend:
+        """Open the store, the files, the catalog and the processes that `settings` name.
+
+        :raises SettingsError, StoreError, OpenEOError: one line, when one of them cannot be used.
+        """
+        data = settings.data_dir
+        data.mkdir(parents=True, exist_ok=True)
+        store = Store.open(settings.store.url or f"sqlite:///{data / 'openeo.sqlite'}")
+        return cls(
+            settings=settings,
+            store=store,
+            objects=open_objects(settings.store.files or str(data / "files")),
+            signer=Signer(read_keys(data / "signing-keys.json", settings.store.signing_key)),
+            engine=Engine.open(settings),
+            runner=ChildRunner(settings),
+        )
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.engine.catalog
+
+    @property
+    def processes(self) -> Registry:
+        return self.engine.processes
+
+    @property
+    def formats(self) -> Mapping[str, Format]:
+        return FORMATS
+
+    def validate(self, process: Mapping[str, Any], user: User | None) -> list[OpenEOError]:
+        """All problems of a process as `user` would run it; an empty list for a sound one."""
+        return self.engine.plan(process)[1]
+
+    def close(self) -> None:
+        self.store.close()

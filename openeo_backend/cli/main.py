@@ -1,0 +1,140 @@
+"""All commands."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from openeo_backend import __version__
+from openeo_backend.cli.options import DEMO_USER, LOOPBACK, effective, fail, settings_options, told, with_demo
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="openeo-backend")
+def main() -> None:
+    """An openEO back-end: process graphs on data cubes loaded from STAC.
+
+    Start with `openeo-backend serve --demo`. Settings come from the command line, the environment
+    (OPENEO_BACKEND__SECTION__KEY) and a TOML file (--config), in this order.
+    """
+
+
+@main.command()
+@click.option("--host", help="Address to listen on [127.0.0.1].")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on [8080].")
+@settings_options
+@click.option("--no-worker", is_flag=True, help="Serve the API only; batch jobs wait for `openeo-backend worker`.")
+@told
+def serve(host: str | None, port: int | None, no_worker: bool, **common: Any) -> None:
+    """Serve the API and, unless told otherwise, run batch jobs."""
+    from openeo_backend.cli.serving import supervise
+
+    settings, _ = effective(**common, host=host, port=port)
+    if settings.demo.enabled and settings.server.host not in LOOPBACK:
+        fail(f"--demo has a known password and serves loopback hosts only, not {settings.server.host}")
+    settings = with_demo(settings)
+    raise SystemExit(supervise(settings, workers=0 if no_worker else 1))
+
+
+@main.command()
+@settings_options
+@told
+def worker(**common: Any) -> None:
+    """Run batch jobs of the store that the settings name."""
+    from openeo_backend.cli.serving import work
+
+    settings, _ = effective(**common)
+    raise SystemExit(work(with_demo(settings)))
+
+
+@main.command()
+@click.argument("graph", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder.")
+@click.option("--set", "values", multiple=True, metavar="NAME=VALUE", help="Value of a parameter (JSON or text).")
+@settings_options
+@told
+def run(graph: Path, output: Path, values: tuple[str, ...], **common: Any) -> None:
+    """Evaluate the process in GRAPH (JSON) without a server and write its results to a folder."""
+    from openeo_backend.cli.running import evaluate_file
+
+    settings, _ = effective(**common)
+    raise SystemExit(evaluate_file(graph, output, values, with_demo(settings)))
+
+
+@main.command()
+@click.argument("graph", type=click.Path(path_type=Path, dir_okay=False))
+@settings_options
+@told
+def validate(graph: Path, **common: Any) -> None:
+    """Check the process in GRAPH (JSON): all problems, and exit status 1 if there are any."""
+    from openeo_backend.cli.running import validate_file
+
+    settings, _ = effective(**common)
+    raise SystemExit(validate_file(graph, with_demo(settings)))
+
+
+@main.group()
+def user() -> None:
+    """Users of HTTP Basic authentication."""
+
+
+@user.command("add")
+@click.argument("name")
+@settings_options
+@told
+def user_add(name: str, **common: Any) -> None:
+    """Add the user NAME, or give them a new password.
+
+    The password is asked for, or read from standard input when that is not a terminal.
+    """
+    from openeo_backend.cli.admin import add_user
+
+    if sys.stdin.isatty():
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    settings, _ = effective(**common)
+    add_user(settings, name, password)
+    click.echo(f"The user {name} can log in where basic authentication is on (setting auth.basic).")
+
+
+@main.command("demo-archive")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@told
+def demo_archive(folder: Path) -> None:
+    """Write the synthetic demo archive (STAC catalog and COGs) to FOLDER."""
+    from openeo_backend.catalog.demo.cache import ensure_archive
+    from openeo_backend.cli.options import progress_bar
+
+    with progress_bar("Writing the demo archive") as advance:
+        catalog = ensure_archive(folder, advance)
+    click.echo(catalog)
+
+
+@main.command()
+@settings_options
+@told
+def check(**common: Any) -> None:
+    """Show the effective settings with their origin, and try what the server needs."""
+    from openeo_backend.cli.admin import check_all
+
+    settings, origins = effective(**common)
+    raise SystemExit(check_all(settings, origins))
+
+
+@main.command("db-upgrade")
+@settings_options
+@told
+def db_upgrade(**common: Any) -> None:
+    """Bring the database schema to this version (SQLite does it by itself)."""
+    from openeo_backend.store.database import upgrade
+
+    settings, _ = effective(**common)
+    url = settings.store.url or f"sqlite:///{settings.data_dir / 'openeo.sqlite'}"
+    click.echo(f"The schema is at revision {upgrade(url)}.")
+
+
+__all__ = ["DEMO_USER", "main"]

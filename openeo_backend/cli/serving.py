@@ -1,0 +1,164 @@
+"""Serving: one supervisor, the API and the workers as its children."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import click
+
+from openeo_backend.cli.options import DEMO_USER
+from openeo_backend.settings import Settings, SettingsError
+
+logger = logging.getLogger(__name__)
+
+#: `prctl` option: the signal a process gets when its parent dies (Linux).
+PR_SET_PDEATHSIG = 1
+#: A child that lives shorter than this is not restarted at once.
+SHORT_LIFE = 5.0
+
+
+@dataclass
+class Role:
+    """One kind of process under the supervisor."""
+
+    name: str
+    body: Callable[[], int]
+    pid: int = 0
+    started: float = 0.0
+
+
+def supervise(settings: Settings, workers: int) -> int:
+    """Run the API and `workers` worker processes until a signal says stop; the exit status.
+
+    A child that dies is started again; when the API cannot start at all, everything stops.
+    """
+    from openeo_backend.backend import Backend
+
+    check_port(settings.server.host, settings.server.port)
+    backend = Backend.open(settings)  # mistakes in the settings end here, in one line
+    if settings.demo.enabled:
+        backend.store.users.add(DEMO_USER, DEMO_USER, replace=True)
+    backend.close()
+    roles = [Role("api", lambda: _serve_api(settings))]
+    roles += [Role("worker", lambda: work(settings)) for _ in range(workers)]
+    _announce(settings, workers)
+    return _watch(roles)
+
+
+def check_port(host: str, port: int) -> None:
+    """Whether the port is free.
+
+    :raises SettingsError: where it is not, or the host is not one of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror} (choose another --port)") from error
+
+
+def _announce(settings: Settings, workers: int) -> None:
+    root = (settings.server.public_url or f"http://{settings.server.host}:{settings.server.port}").rstrip("/")
+    click.echo(f"openEO back-end at {root}/openeo/1.2/ (also {root}/openeo/1.3/)")
+    click.echo(f'  Python:      openeo.connect("{root}")')
+    click.echo(f"  Web Editor:  https://editor.openeo.org/?server={root}/openeo/1.2/")
+    if settings.demo.enabled:
+        click.echo(f"  Log in with the user {DEMO_USER} and the password {DEMO_USER}.")
+    if not workers:
+        click.echo("  Batch jobs wait for `openeo-backend worker`.")
+    click.echo(f"  Data in {settings.data_dir.absolute()}; stop with Ctrl+C.")
+
+
+def _serve_api(settings: Settings) -> int:
+    from openeo_backend.api.gunicorn import serve
+    from openeo_backend.backend import Backend
+
+    serve(lambda: Backend.open(settings), settings)
+    return 0
+
+
+def work(settings: Settings) -> int:
+    """Run batch jobs until SIGTERM or SIGINT; the exit status."""
+    from openeo_backend.backend import Backend
+    from openeo_backend.jobs.worker import Worker
+    from openeo_backend.observe import logs
+    from openeo_backend.sandbox.child import warm_up
+
+    logs.configure(settings.log)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    backend = Backend.open(settings)
+    warm_up()
+    Worker(backend.store, backend.objects, backend.runner, settings).run(stop)
+    backend.close()
+    return 0
+
+
+def _watch(roles: list[Role]) -> int:
+    stopping = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
+        for role in roles:
+            if role.pid:
+                os.kill(role.pid, signal.SIGTERM)
+
+    for role in roles:
+        _start(role)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    status = 0
+    while any(role.pid for role in roles):
+        pid, wait_status = os.wait()
+        role = next((role for role in roles if role.pid == pid), None)
+        if role is None:
+            continue
+        role.pid = 0
+        if stopping:
+            continue
+        code = os.waitstatus_to_exitcode(wait_status)
+        logger.error("the %s process ended with status %s", role.name, code)
+        if role.name == "api" and time.monotonic() - role.started < SHORT_LIFE:
+            status = code or 1
+            stop()
+        else:
+            time.sleep(1 if time.monotonic() - role.started < SHORT_LIFE else 0)
+            _start(role)
+    return status
+
+
+def _start(role: Role) -> None:
+    role.started = time.monotonic()
+    parent = os.getpid()
+    role.pid = os.fork()
+    if role.pid:
+        return
+    status = 1
+    try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the supervisor, which passes it on
+        if os.getppid() == parent:
+            status = role.body()
+    except SettingsError as error:
+        click.echo(f"openeo-backend: {error}", err=True)
+        status = 2
+    except SystemExit as leaving:
+        status = leaving.code if isinstance(leaving.code, int) else 1
+    except Exception:
+        logger.exception("the %s process failed", role.name)
+    finally:
+        os._exit(status)

@@ -1,0 +1,82 @@
+"""Everything an evaluation needs, opened once per process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from openeo_backend.catalog.catalog import Catalog
+from openeo_backend.errors import OpenEOError
+from openeo_backend.graph.check import Inspect
+from openeo_backend.graph.nodes import Node
+from openeo_backend.net.door import Door
+from openeo_backend.processes.registry import Registry
+from openeo_backend.run.plan import Plan, plan
+from openeo_backend.settings import Settings, value_of
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The processes, the catalog and the way out, under one set of settings."""
+
+    settings: Settings
+    processes: Registry
+    catalog: Catalog
+    door: Door
+
+    @classmethod
+    def open(cls, settings: Settings) -> Engine:
+        """Open what `settings` name.
+
+        :raises SettingsError: for a catalog that cannot be read.
+        """
+        sources = tuple(settings.catalog.sources)
+        door = Door(settings.net, sources)
+        registry = Registry.predefined(lambda name: bool(value_of(settings, name)))
+        return cls(settings, registry, Catalog(sources, settings.catalog, door), door)
+
+    def plan(
+        self,
+        process: Mapping[str, Any],
+        *,
+        stored: Mapping[str, Mapping[str, Any]] | None = None,
+        given: Mapping[str, Any] | None = None,
+    ) -> tuple[Plan | None, list[OpenEOError]]:
+        """The plan of a process, or None, and all of its problems; see :func:`openeo_backend.run.plan.plan`."""
+        inspect: Mapping[str, Inspect] = {"load_collection": self._inspect_load}
+        return plan(process, self.processes, self.settings.limits, stored=stored, given=given, inspect=inspect)
+
+    def _inspect_load(self, node: Node) -> Iterable[OpenEOError]:
+        """Whether the collection of a load_collection exists and has the bands asked for."""
+        id, bands = node.arguments.get("id"), node.arguments.get("bands")
+        if not isinstance(id, str):
+            return
+        try:
+            collection = self.catalog.collection(id)
+        except OpenEOError as error:
+            yield error
+            return
+        if isinstance(bands, list):
+            known = _band_names(collection)
+            for band in bands:
+                if known and isinstance(band, str) and band not in known:
+                    yield OpenEOError(
+                        "ProcessParameterInvalid",
+                        f"The collection '{id}' has no band '{band}'.",
+                        hint=f"Available: {', '.join(known)}.",
+                    )
+
+
+def _band_names(collection: Mapping[str, Any]) -> list[str]:
+    """Names, then common names, of the bands of a published collection."""
+    names = []
+    for dimension in collection.get("cube:dimensions", {}).values():
+        if dimension.get("type") == "bands":
+            names += [str(value) for value in dimension.get("values", ())]
+    summaries = collection.get("summaries", {})
+    for band in (*summaries.get("eo:bands", ()), *summaries.get("bands", ())):
+        common = band.get("common_name") or band.get("eo:common_name")
+        if common and common not in names:
+            names.append(common)
+    return names

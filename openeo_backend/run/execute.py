@@ -1,0 +1,153 @@
+"""Evaluating one request: plan, evaluate lazily, stream the results into files."""
+
+from __future__ import annotations
+
+import logging
+import re
+import unicodedata
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from openeo_backend.cube import Cube, Provenance
+from openeo_backend.errors import NodeRef, OpenEOError
+from openeo_backend.formats.writing import default_format, write_result
+from openeo_backend.graph import trace
+from openeo_backend.graph.callback import Scope
+from openeo_backend.graph.evaluate import evaluate
+from openeo_backend.processes.environment import Env, Saved
+from openeo_backend.run.describe import describe
+from openeo_backend.run.engine import Engine
+from openeo_backend.run.journal import Journal, Meter
+from openeo_backend.run.plan import Plan
+from openeo_backend.run.request import Event, Outcome, RunRequest
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Metered:
+    """The catalog, counting what is loaded."""
+
+    engine: Engine
+    meter: Meter
+
+    def load(self, id: str, request: Any, env: Env) -> Cube:
+        return self._count(self.engine.catalog.load(id, request, env), id)
+
+    def load_url(self, url: str, request: Any, env: Env) -> Cube:
+        return self._count(self.engine.catalog.load_url(url, request, env), "load_stac")
+
+    def _count(self, cube: Cube, what: str) -> Cube:
+        shape = " x ".join(f"{size} {name}" for name, size in cube.data.sizes.items())
+        self.meter.read(int(cube.data.size), f"{what}: {shape}")
+        return cube
+
+
+def execute(request: RunRequest, engine: Engine, report: Callable[[Event], None]) -> Outcome:
+    """Evaluate a request in this process.
+
+    Never raises for a failure of the graph: the outcome tells it, and whoever asked logs it.
+    """
+    journal = Journal(report, request.log_level)
+    meter = Meter(request.limit_samples)
+    try:
+        return _execute(request, engine, journal, meter)
+    except OpenEOError as error:
+        return _failed(error, meter)
+    except MemoryError:
+        message = f"The computation needs more memory than there is ({engine.settings.compute.memory_mb} MB planned)."
+        hint = "Use a smaller extent, fewer dates or fewer bands."
+        return _failed(OpenEOError("OutOfMemory", message, hint=hint, status=500), meter)
+    except Exception as error:  # noqa: BLE001 - the boundary of a run: told to the user by code and id only
+        unexpected = OpenEOError("Internal", "The computation failed unexpectedly.")
+        unexpected.__cause__ = error
+        return _failed(unexpected, meter)
+
+
+def _failed(error: OpenEOError, meter: Meter) -> Outcome:
+    if error.code == "Internal":
+        reference = uuid.uuid4().hex[:12]
+        logger.error("run failed, reference %s", reference, exc_info=error)
+        error = OpenEOError(
+            error.code, f"{error.message} Reference for the operator: {reference}.", path=error.path, status=500
+        )
+    return Outcome(error={**error.json(), "status": error.status}, usage=meter.usage())
+
+
+def _execute(request: RunRequest, engine: Engine, journal: Journal, meter: Meter) -> Outcome:
+    plan, problems = engine.plan(request.process, stored=request.processes, given=request.parameters)
+    if plan is None:
+        raise problems[0]
+    journal.log("debug", f"The graph has {len(plan.graph)} nodes after expansion.")
+    env = Env(
+        log=journal.log,
+        user=request.user,
+        collections=Metered(engine, meter),
+        hints=plan.hints,
+        fetch=engine.door.get,
+        folder=request.folder,
+        options=request.options,
+    )
+    value = evaluate(plan.graph, engine.processes, Scope(), env)
+    saved = env.saved or _unsaved(value, plan)
+    if not saved:
+        return Outcome(value=_plain(value), has_value=True, usage=meter.usage())
+    files, provenance = _write(saved, request, journal)
+    return Outcome(files=tuple(files), provenance=asdict(provenance), usage=meter.usage())
+
+
+def _unsaved(value: Any, plan: Plan) -> list[Saved]:
+    """A cube at the end of a graph without save_result, in the format that suits it."""
+    if not isinstance(value, Cube):
+        return []
+    return [Saved(value, default_format(value), {}, plan.graph.result)]
+
+
+def _write(saved: list[Saved], request: RunRequest, journal: Journal) -> tuple[list[dict[str, Any]], Provenance]:
+    files: list[dict[str, Any]] = []
+    provenance = Provenance()
+    stems: set[str] = set()
+    for index, result in enumerate(saved):
+        with trace.entered((NodeRef(result.node, "save_result"),)):
+            stem = _stem(request.title, result.node, len(saved), stems)
+
+            def progress(done: int, planned: int, before: int = index) -> None:
+                share = done / planned if planned else 1.0
+                journal.progress(before + share, len(saved))
+
+            for asset in write_result(result.value, result.format, result.options, request.folder, stem, progress):
+                files.append(describe(asset, result.node))
+                journal.log("info", f"Wrote {asset.path.name} ({asset.path.stat().st_size / 1e6:.3g} MB).")
+            if isinstance(result.value, Cube):
+                provenance = provenance.merge(result.value.provenance)
+    return files, provenance
+
+
+def _stem(title: str | None, node: str, count: int, taken: set[str]) -> str:
+    """A file name stem: of the title where there is one result, else of the node; unique."""
+    stem = slug(title) if title and count == 1 else slug(node)
+    stem = stem or "result"
+    unique, number = stem, 2
+    while unique in taken:
+        unique, number = f"{stem}-{number}", number + 1
+    taken.add(unique)
+    return unique
+
+
+def slug(text: str) -> str:
+    """Text as part of a file name: ASCII letters, digits, dashes and underscores, at most 60."""
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9_]+", "-", ascii_text).strip("-_")[:60].strip("-_")
+
+
+def _plain(value: Any) -> Any:
+    """A value of the graph as JSON: numpy numbers as numbers, labelled arrays as arrays."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    return value

@@ -1,0 +1,100 @@
+"""What a run tells while it runs: log entries, progress, usage."""
+
+from __future__ import annotations
+
+import resource
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from openeo_backend.errors import OpenEOError
+from openeo_backend.graph import trace
+from openeo_backend.observe.clock import timestamp
+from openeo_backend.processes.environment import Level
+from openeo_backend.run.request import Event
+
+LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error")
+
+
+class Journal:
+    """Turns what happens into events, in order.
+
+    :param report: takes the events.
+    :param level: least level of log entries to report.
+    """
+
+    def __init__(self, report: Callable[[Event], None], level: str = "info") -> None:
+        self._report = report
+        self._least = LEVELS.index(level) if level in LEVELS else 1
+        self._lock = threading.Lock()
+        self._percent = -1
+        self._told = 0.0
+
+    def log(self, level: Level, message: str, *, data: Any = None, node: str | None = None, code: str = "") -> None:
+        """An entry of the user's log, at the node being evaluated."""
+        if LEVELS.index(level) < self._least:
+            return
+        entry: dict[str, Any] = {"level": level, "message": message, "time": timestamp()}
+        path = [ref.json() for ref in trace.path()]
+        if path or node:
+            entry["path"] = path or [{"node_id": node}]
+        if code:
+            entry["code"] = code
+        if data is not None:
+            entry["data"] = data
+        self._send(Event("log", entry))
+
+    def progress(self, done: float, planned: float) -> None:
+        """Blocks finished of blocks planned; told when the percentage grows, or after two seconds."""
+        percent = int(100 * done / planned) if planned else 0
+        with self._lock:
+            before, now = self._percent, time.monotonic()
+            if percent <= before and now - self._told < 2:
+                return
+            self._percent, self._told = max(percent, before), now
+            percent = self._percent
+        self._send(Event("progress", {"done": percent, "planned": 100}))
+
+    def _send(self, event: Event) -> None:
+        with self._lock:
+            self._report(event)
+
+
+class Meter:
+    """What a run uses.
+
+    :param limit: most input samples; None for no limit.
+    """
+
+    def __init__(self, limit: float | None) -> None:
+        self.limit = limit
+        self.samples = 0
+        self._start = time.monotonic()
+
+    def read(self, samples: int, what: str) -> None:
+        """Count the samples (pixels x bands x dates) of a load.
+
+        :raises OpenEOError: ProcessGraphComplexity, with the numbers, when the limit is passed.
+        """
+        self.samples += samples
+        if self.limit is not None and self.samples > self.limit:
+            raise OpenEOError(
+                "ProcessGraphComplexity",
+                f"The graph reads {self.samples / 1e6:,.0f} million samples ({what}); "
+                f"the limit for this kind of request is {self.limit / 1e6:,.0f} million.",
+                hint="Use a batch job, or a smaller extent, fewer dates or fewer bands.",
+            )
+
+    def usage(self) -> dict[str, Mapping[str, Any]]:
+        """openEO usage metrics of this process since the start."""
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        seconds = time.monotonic() - self._start
+        peak_mb = used.ru_maxrss / 1024
+        return {
+            "cpu": {"value": round(used.ru_utime + used.ru_stime, 2), "unit": "cpu-seconds"},
+            "memory": {"value": round(peak_mb * seconds, 1), "unit": "mb-seconds"},
+            "max_memory": {"value": round(peak_mb, 1), "unit": "mb"},
+            "duration": {"value": round(seconds, 2), "unit": "seconds"},
+            "input_pixel": {"value": round(self.samples / 1e6, 6), "unit": "mega-pixel"},
+        }

@@ -1,0 +1,87 @@
+"""From a process as sent to a graph ready to evaluate; the same way for validation and for running."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from openeo_backend.errors import OpenEOError
+from openeo_backend.graph.check import Inspect, callback_parameters, check
+from openeo_backend.graph.effects import LoadHints
+from openeo_backend.graph.expand import bind, expand, parameters_of
+from openeo_backend.graph.nodes import Graph
+from openeo_backend.graph.parse import read
+from openeo_backend.graph.pushdown import hints
+from openeo_backend.processes.registry import Registry
+from openeo_backend.settings import LimitsSettings
+
+#: Processes whose extents come from later filters.
+LOADS = ("load_collection", "load_stac", "load_result")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked graph and what its loads need."""
+
+    graph: Graph
+    hints: Mapping[str, LoadHints] = field(default_factory=dict)
+
+
+def plan(
+    process: Mapping[str, Any],
+    processes: Registry,
+    limits: LimitsSettings,
+    *,
+    stored: Mapping[str, Mapping[str, Any]] | None = None,
+    given: Mapping[str, Any] | None = None,
+    inspect: Mapping[str, Inspect] | None = None,
+) -> tuple[Plan | None, list[OpenEOError]]:
+    """The plan of a process, or None, and all of its problems.
+
+    :param stored: the user's stored processes by id.
+    :param given: values of the process's parameters; with None (validation) parameters may stay open.
+    """
+    graph, problems = read(process.get("process_graph"), max_nodes=limits.graph_nodes, max_depth=limits.graph_depth)
+    if graph is None:
+        return None, problems
+    own = callback_parameters(processes)
+    open_names = _declared(process) if given is None else []
+    try:
+        values = parameters_of(process, given) if given is not None else {}
+        graph = expand(
+            graph, _lookup(processes, stored or {}), own, max_nodes=limits.graph_nodes, max_depth=limits.graph_depth
+        )
+        graph = bind(graph, values, own)
+    except OpenEOError as error:
+        return None, [error]
+    problems = check(graph, processes, inspect, open_names)
+    if problems:
+        return None, problems
+    return Plan(graph, hints(graph, processes, LOADS)), []
+
+
+def _declared(process: Mapping[str, Any]) -> list[str]:
+    declared = process.get("parameters") or ()
+    return [str(p["name"]) for p in declared if isinstance(p, Mapping) and "name" in p]
+
+
+def _lookup(
+    processes: Registry, stored: Mapping[str, Mapping[str, Any]]
+) -> Callable[[str, str | None], Mapping[str, Any] | None]:
+    def lookup(id: str, namespace: str | None) -> Mapping[str, Any] | None:
+        if namespace in ("backend", "predefined"):
+            return None
+        if namespace == "user":
+            if id not in stored:
+                raise OpenEOError("ProcessUnsupported", f"You have no stored process '{id}'.")
+            return stored[id]
+        if namespace is None:
+            return None if id in processes else stored.get(id)
+        raise OpenEOError(
+            "ProcessNamespaceInvalid",
+            f"The namespace '{namespace}' is not known.",
+            hint="Use 'user' for your stored processes, 'backend' or none for predefined ones.",
+        )
+
+    return lookup

@@ -1,0 +1,64 @@
+"""Running requests in children: a crash, an out-of-memory kill or a deadline ends the child, never the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from openeo_backend.errors import OpenEOError
+from openeo_backend.run.request import Event, Outcome, RunRequest
+from openeo_backend.sandbox.child import Ending, run_child
+from openeo_backend.settings import Settings
+
+Runner = Callable[[RunRequest, Callable[[Event], None], Callable[[], bool]], Outcome]
+
+
+class ChildRunner:
+    """Runs each request in a child of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __call__(
+        self, request: RunRequest, on_event: Callable[[Event], None], is_cancelled: Callable[[], bool]
+    ) -> Outcome:
+        """Evaluate a request; files appear in its folder.
+
+        :param on_event: log entries, progress and usage, in order, called in this thread.
+        :param is_cancelled: True ends the run.
+        """
+
+        def forward(event: Mapping[str, Any]) -> None:
+            on_event(Event(event["kind"], event["data"]))
+
+        payload = {"settings": self._settings.model_dump(mode="json"), "request": request.json()}
+        ending = run_child("openeo_backend.run.child:work", payload, forward, is_cancelled, request.seconds)
+        if ending.kind == "done":
+            assert ending.answer is not None
+            return Outcome(**{**ending.answer, "files": tuple(ending.answer["files"])})
+        if ending.kind == "cancelled":
+            return Outcome(cancelled=True)
+        return _ended(ending, request, self._settings)
+
+
+def _ended(ending: Ending, request: RunRequest, settings: Settings) -> Outcome:
+    lost = None
+    if ending.kind == "deadline":
+        error = OpenEOError(
+            "RequestTimeout",
+            f"The computation took longer than the {request.seconds:g} seconds it may take.",
+            hint="Use a batch job, a smaller extent, or a larger max_runtime.",
+        )
+    elif ending.exit_code == -9:
+        lost = "killed"
+        error = OpenEOError(
+            "OutOfMemory",
+            "The computation was killed by the system, most likely because it ran out of memory "
+            f"({settings.compute.memory_mb} MB planned).",
+            hint="Use a smaller extent, fewer dates or fewer bands.",
+            status=500,
+        )
+    else:
+        lost = f"exit status {ending.exit_code}"
+        error = OpenEOError("Internal", f"The computing process crashed ({lost}).", hint="Please tell the operator.")
+    return Outcome(error={**error.json(), "status": error.status}, lost=lost)
