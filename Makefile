@@ -39,10 +39,12 @@ $(VENV)/dev.stamp: $(VENV)/base.stamp requirements/dev.txt
 	$(PIP) -r requirements/dev.txt
 	@touch $@
 
-lock:  ## Renew the locks (needs uv)
-	uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 -o requirements/base.txt pyproject.toml
-	uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 --extra dev -o requirements/dev.txt pyproject.toml
-	echo setuptools | uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 -o requirements/build.txt -
+LOCK := uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11
+
+lock:  ## Renew the locks (needs uv); both hold the same versions
+	$(LOCK) --upgrade --extra dev -o requirements/dev.txt pyproject.toml
+	$(LOCK) --upgrade -c requirements/dev.txt -o requirements/base.txt pyproject.toml
+	echo setuptools | $(LOCK) --upgrade -o requirements/build.txt -
 
 clean:
 	rm -rf $(VENV) build dist demo-output *.egg-info
