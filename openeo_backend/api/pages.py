@@ -19,7 +19,9 @@ blueprint = Blueprint("pages", __name__)
 @public
 def home() -> Response:
     """A page for browsers; the API versions for everyone else."""
-    return landing_page() if wants_html() else well_known()
+    response = landing_page() if wants_html() else well_known()
+    response.vary.add("Accept")
+    return response
 
 
 @blueprint.get("/.well-known/openeo")
