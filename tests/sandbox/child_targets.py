@@ -1,0 +1,35 @@
+"""Work that the tests give to children."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+Emit = Callable[[Mapping[str, Any]], None]
+
+
+def echo(payload: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
+    for number in range(payload["events"]):
+        emit({"number": number})
+    return {"payload": payload, "pid": os.getpid()}
+
+
+def kill_itself(payload: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
+    emit({"about": "to die"})
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+def crash(payload: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
+    raise RuntimeError("a crash")
+
+
+def sleep(payload: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
+    Path(payload["pid_file"]).write_text(str(os.getpid()))
+    emit({"asleep": True})
+    time.sleep(60)
+    return {}

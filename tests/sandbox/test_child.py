@@ -1,0 +1,90 @@
+"""Children end, one way or another, and their parents notice."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from openeo_backend.sandbox.child import run_child
+
+
+def ignore(event: Any) -> None:
+    """Take no notice."""
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_for(condition: Any, seconds: float = 10) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_child_answers_and_tells_its_news_in_order() -> None:
+    events: list[Any] = []
+    ending = run_child("child_targets:echo", {"events": 100, "text": "é"}, events.append)
+    assert ending.kind == "done"
+    assert ending.answer is not None
+    assert ending.answer["payload"] == {"events": 100, "text": "é"}
+    assert ending.answer["pid"] != os.getpid()
+    assert [event["number"] for event in events] == list(range(100))
+
+
+def test_a_killed_child_ends_only_itself() -> None:
+    events: list[Any] = []
+    ending = run_child("child_targets:kill_itself", {}, events.append)
+    assert (ending.kind, ending.exit_code) == ("died", -9)
+    assert events == [{"about": "to die"}]
+
+
+def test_a_crash_is_told_by_the_exit_status() -> None:
+    ending = run_child("child_targets:crash", {}, ignore)
+    assert (ending.kind, ending.exit_code) == ("died", 1)
+
+
+def test_cancelling_and_deadlines_end_the_child(tmp_path: Path) -> None:
+    for name, options in (("cancelled", {"cancelled": None}), ("deadline", {"seconds": 1.0})):
+        file = tmp_path / name
+        started = time.monotonic()
+        if name == "cancelled":
+            options = {"cancelled": file.exists}
+        ending = run_child("child_targets:sleep", {"pid_file": str(file)}, ignore, **options)
+        assert ending.kind == name
+        assert time.monotonic() - started < 20
+        if file.exists() and file.read_text():
+            assert not is_running(int(file.read_text()))
+
+
+def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from openeo_backend.sandbox.child import run_child\n"
+        "if __name__ == '__main__':\n"
+        "    run_child('child_targets:sleep', {'pid_file': sys.argv[2]}, lambda event: None)\n"
+    )
+    script = tmp_path / "parent.py"
+    script.write_text(code)
+    parent = subprocess.Popen([sys.executable, str(script), str(Path(__file__).parent), str(file)])
+    try:
+        assert wait_for(lambda: file.exists() and file.read_text(), 60)
+        pid = int(file.read_text())
+        assert is_running(pid)
+        parent.kill()
+        parent.wait()
+        assert wait_for(lambda: not is_running(pid))
+    finally:
+        parent.kill()
+        parent.wait()
