@@ -9,7 +9,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from openeo_backend.errors import OpenEOError
@@ -32,14 +32,17 @@ class Signer:
         self._keys = tuple(keys)
         self._now = now
 
-    def sign(self, parts: Sequence[str], lifetime: timedelta) -> dict[str, str]:
-        """The query members that make a link to what `parts` name valid for `lifetime`."""
-        expires = str(int((self._now() + lifetime).timestamp()))
-        key = self._keys[0]
-        return {"expires": expires, "key": key.id, "signature": _signature(key, expires, parts)}
+    def now(self) -> datetime:
+        """The instant that links are judged by."""
+        return self._now()
 
-    def verify(self, parts: Sequence[str], query: Mapping[str, str]) -> None:
-        """Let pass who holds a valid link.
+    def sign(self, parts: Sequence[str], expires: datetime) -> dict[str, str]:
+        """The query members that make a link to what `parts` name valid until `expires` (to the second)."""
+        end, key = str(int(expires.timestamp())), self._keys[0]
+        return {"expires": end, "key": key.id, "signature": _signature(key, end, parts)}
+
+    def verify(self, parts: Sequence[str], query: Mapping[str, str]) -> datetime:
+        """Let pass who holds a valid link; returns when it expires.
 
         :raises OpenEOError: PermissionsInsufficient for a signature that is not ours or for something else;
             ResultLinkExpired for one that was valid.
@@ -54,12 +57,14 @@ class Signer:
                 "The signature of this link is missing or wrong.",
                 hint="Take the whole link from GET /jobs/{job_id}/results.",
             )
-        if int(expires) < self._now().timestamp():
+        end = datetime.fromtimestamp(int(expires), UTC)
+        if end < self._now():
             raise OpenEOError(
                 "ResultLinkExpired",
                 "This link has expired.",
                 hint="Request a new one with GET /jobs/{job_id}/results.",
             )
+        return end
 
 
 def _signature(key: Key, expires: str, parts: Sequence[str]) -> str:

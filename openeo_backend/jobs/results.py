@@ -104,6 +104,7 @@ def collection(job: Job, links: Links) -> dict[str, Any]:
         "expires": timestamp(links.expires),
         "openeo:status": STATUS.get(job.status, job.status),
         "processing:expression": _expression(job),
+        "processing:lineage": " ".join(provenance.get("notes") or ()) or None,
         "links": _links(job, links),
         "assets": {file["name"]: asset(file, links) for file in files},
     }
