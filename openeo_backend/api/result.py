@@ -18,10 +18,11 @@ from openeo_backend.api import errors
 from openeo_backend.api.access import backend, current_user, unlisted
 from openeo_backend.api.billing import budget_of, plan_of
 from openeo_backend.api.body import json_body
-from openeo_backend.api.submission import log_level_of, options_of, process_of
+from openeo_backend.api.submission import log_level_of, process_of
 from openeo_backend.api.sync import SLOTS, STOPPING, Journal, Slots, Watch
 from openeo_backend.api.urls import url
 from openeo_backend.errors import OpenEOError
+from openeo_backend.jobs import options
 from openeo_backend.observe import logs
 from openeo_backend.run.request import Outcome, RunRequest
 
@@ -41,7 +42,7 @@ def compute() -> Response:
     process = process_of(body)
     plan_of(body)
     budget_of(body)
-    log_level, options = log_level_of(body), options_of(body)
+    log_level, chosen = log_level_of(body), options.collect(body)
     problems = backend().validate(process, user)
     if problems:
         raise _told(errors.combine(problems))
@@ -58,7 +59,7 @@ def compute() -> Response:
             folder=folder,
             user=user.id,
             title=body.get("title") if isinstance(body.get("title"), str) else None,
-            options=options,
+            options=chosen,
             log_level=log_level,
             limit_samples=limits.sync_samples,
             seconds=limits.sync_seconds,

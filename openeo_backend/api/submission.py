@@ -50,16 +50,3 @@ def log_level_of(body: dict[str, Any]) -> str:
     if level not in LOG_LEVELS:
         raise OpenEOError("RequestInvalid", f"The log_level {level!r} is none of {', '.join(LOG_LEVELS)}.")
     return str(level)
-
-
-def options_of(body: dict[str, Any]) -> dict[str, Any]:
-    """The options for processing in `job_options`.
-
-    :raises OpenEOError: RequestInvalid where they are not an object.
-    """
-    options = body.get("job_options")
-    if options is None:
-        return {}
-    if not isinstance(options, dict):
-        raise OpenEOError("RequestInvalid", "The member 'job_options' is not an object.")
-    return options

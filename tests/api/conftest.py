@@ -17,6 +17,8 @@ from werkzeug.serving import make_server
 from openeo_backend import settings as settings_module
 from openeo_backend.api.app import create_app
 from openeo_backend.errors import NodeRef, OpenEOError
+from openeo_backend.files.objects import open_objects
+from openeo_backend.files.signing import Signer, read_keys
 from openeo_backend.formats.asset import Format
 from openeo_backend.run.request import Event, Outcome, RunRequest
 from openeo_backend.store.store import Store
@@ -126,6 +128,8 @@ def add(run: RunRequest, on_event: Callable[[Event], None], is_cancelled: Callab
 class StandIn:
     settings: Any
     store: Any
+    objects: Any
+    signer: Any
     catalog: Any = field(default_factory=Collections)
     processes: Any = field(default_factory=Processes)
     formats: Any = field(default_factory=lambda: dict(FORMATS))
@@ -149,7 +153,8 @@ def backend(tmp_path: Path) -> Iterator[StandIn]:
     store = Store.open(f"sqlite:///{tmp_path / 'store.sqlite'}")
     store.users.add("ada", "lovelace")
     store.users.add("bob", "builder")
-    yield StandIn(settings, store)
+    objects = open_objects(str(tmp_path / "files"))
+    yield StandIn(settings, store, objects, Signer(read_keys(tmp_path / "keys.json", None)))
     store.close()
 
 

@@ -87,9 +87,7 @@ def test_the_limit_comes_from_the_settings(app: Flask, backend: Any) -> None:
     assert app.config["MAX_CONTENT_LENGTH"] == backend.settings.server.body_limit_mb * 1_000_000
 
 
-def test_internal_failures_tell_only_an_id(
-    client: FlaskClient, backend: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_internal_failures_tell_only_an_id(client: FlaskClient, backend: Any, caplog: pytest.LogCaptureFixture) -> None:
     def broken() -> None:
         raise ZeroDivisionError("secret detail")
 
