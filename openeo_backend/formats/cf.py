@@ -55,7 +55,6 @@ def describe_global(cube: Cube, variables: Mapping[str, str]) -> dict[str, Any]:
     return {
         "Conventions": "CF-1.9",
         "institution": "openEO back-end",
-        **({"title": cube.data.name} if isinstance(cube.data.name, str) else {}),
         **({"featureType": "timeSeries"} if cube.is_vector and cube.of_type("temporal") else {}),
         CUBE: json.dumps(known),
     }
@@ -94,9 +93,8 @@ def encode_labels(cube: Cube, dimension: Dimension) -> list[tuple[str, np.ndarra
 def encode_time(labels: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
     """Dates as whole days where they are, else seconds, else microseconds since 1970."""
     instants = labels.astype("datetime64[us]").astype("i8")
-    for unit, length in (("days", 86_400_000_000), ("seconds", 1_000_000), ("microseconds", 1)):
-        if not np.any(instants % length):
-            break
+    units = {"days": 86_400_000_000, "seconds": 1_000_000, "microseconds": 1}
+    unit, length = next((unit, length) for unit, length in units.items() if not np.any(instants % length))
     attributes = {
         "standard_name": "time",
         "long_name": "time",

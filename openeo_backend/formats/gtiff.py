@@ -31,6 +31,7 @@ from openeo_backend.formats.images import (
     unsuitable,
 )
 from openeo_backend.formats.names import bbox, describe_dimensions, instant, slug, suffixes
+from openeo_backend.formats.pictures import read_colormap
 from openeo_backend.formats.statistics import Statistics
 from openeo_backend.formats.tiff import Codec, Level, write_cog
 from openeo_backend.formats.tiles import TILE_BUDGET, Pyramid, Tile, decimate_average, decimate_nearest
@@ -264,18 +265,6 @@ def choose_decimation(images: Images, options: Mapping[str, Any]) -> Any:
     if method == "auto":
         method = "average" if images.storage.dtype.kind == "f" else "nearest"
     return decimate_nearest if method == "nearest" else partial(decimate_average, nodata=images.storage.nodata)
-
-
-def read_colormap(colours: Mapping[str, Any]) -> dict[int, tuple[int, int, int, int]]:
-    """Colours by value: lists of red, green, blue, alpha from 0 to 1, or one number 0xRRGGBBAA."""
-    out = {}
-    for key, colour in colours.items():
-        if isinstance(colour, int):
-            red, green, blue, alpha = ((colour >> shift) & 255 for shift in (24, 16, 8, 0))
-        else:
-            red, green, blue, alpha = (round(float(part) * 255) for part in colour)
-        out[int(float(key))] = (red, green, blue, alpha)
-    return out
 
 
 def _check(images: Images, options: Mapping[str, Any]) -> None:

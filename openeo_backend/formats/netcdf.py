@@ -145,7 +145,7 @@ class _File:
         fill = layout.storage.nodata
         self.fill = 0 if fill is None else fill
         self.pyramid = Pyramid(
-            (len(planes) * int(np.prod(leading)), *self.shape[-2:]),
+            (len(planes) * int(np.prod(leading)), self.shape[-2], self.shape[-1]),
             layout.storage.dtype,
             self.chunks[-1],
             0,
@@ -170,18 +170,18 @@ class _File:
         layout, cube = self.layout, self.layout.cube
         planes = [layout.planes[index] for index in self.planes]
         names = variable_names([plane.name for plane in planes], cube)
-        self.file.setncatts(describe_global(cube, dict(zip(names, (p.name for p in planes), strict=True))))
+        _attach(self.file, describe_global(cube, dict(zip(names, (p.name for p in planes), strict=True))))
         for dimension in layout.dimensions:
             self.file.createDimension(dimension.name, len(cube.labels(dimension.name)))
             for name, values, attributes in encode_labels(cube, dimension):
                 dtype: Any = str if values.dtype.kind in "OU" else values.dtype
                 variable = self.file.createVariable(name, dtype, (dimension.name,))
                 variable[...] = values
-                variable.setncatts(attributes)
+                _attach(variable, attributes)
         if (mapping := grid_mapping(cube)) is not None:
             variable = self.file.createVariable("crs", "i4", ())
             variable[...] = 0
-            variable.setncatts(mapping)
+            _attach(variable, mapping)
         visible = self.shape if layout.tiled else self.shape[:-2]
         out = []
         for name, plane in zip(names, planes, strict=True):
@@ -195,7 +195,7 @@ class _File:
                 chunksizes=tuple(min(c, n) for c, n in zip(self.chunks, visible, strict=False)),
                 fill_value=layout.storage.nodata,
             )
-            variable.setncatts(band_attributes(cube, plane, layout.storage))
+            _attach(variable, band_attributes(cube, plane, layout.storage))
             out.append(variable)
         return out
 
@@ -267,6 +267,11 @@ class _File:
 
     def close(self) -> None:
         self.file.close()
+
+
+def _attach(target: Any, attributes: Mapping[str, Any]) -> None:
+    for name, value in attributes.items():
+        target.setncattr(name, value)
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,31 @@ NETCDF: dict[str, Any] = {
     **STORAGE,
 }
 
+_SCALE = {
+    "scale": {
+        "type": ["array", "null"],
+        "description": "Two numbers that become black (0) and white (255); values between them are scaled linearly.",
+        "default": None,
+        "items": {"type": "number"},
+        "minItems": 2,
+        "maxItems": 2,
+    }
+}
+
+PNG: dict[str, Any] = {**COLORMAP, **_SCALE, **FILENAME_PREFIX}
+
+JPEG: dict[str, Any] = {
+    "quality": {
+        "type": "integer",
+        "description": "1 (smallest file) to 95 (fewest losses).",
+        "default": 90,
+        "minimum": 1,
+        "maximum": 95,
+    },
+    **_SCALE,
+    **FILENAME_PREFIX,
+}
+
 
 def check_options(format: Format, options: Mapping[str, Any] | None, warn: Callable[[str], None]) -> dict[str, Any]:
     """The options a format knows, in its spelling (names are matched case-insensitively).

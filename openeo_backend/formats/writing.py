@@ -1,0 +1,79 @@
+"""The one entry to the writers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from openeo_backend.cube.cube import Cube
+from openeo_backend.errors import OpenEOError
+from openeo_backend.formats.asset import Asset, Progress
+from openeo_backend.formats.images import grid
+from openeo_backend.formats.names import slug
+from openeo_backend.formats.options import check_options
+from openeo_backend.formats.registry import find
+
+
+def write_result(
+    value: Any,
+    format_name: str,
+    options: Mapping[str, Any] | None,
+    folder: Path,
+    stem: str,
+    progress: Progress,
+    warn: Callable[[str], None] = lambda message: None,
+) -> list[Asset]:
+    """Writes a value in a format and describes the files; a failure leaves none of its files behind.
+
+    File names begin with `stem` (or the option `filename_prefix`) and differ from all that are in the folder.
+    `progress(done, planned)` is called in this thread; what it raises stops the writing. `warn` gets a sentence
+    per option that is not known.
+
+    :raises OpenEOError: FormatUnsuitable (unknown format, or one that cannot hold the value), DataCubeEmpty,
+        ProcessParameterInvalid (an option's value).
+    """
+    format = find(format_name)
+    if format.write is None:
+        raise OpenEOError("FormatUnsuitable", f"Files of the format {format.name} can be read but not written.")
+    chosen = check_options(format, options, warn)
+    if isinstance(value, Cube) and not prod(value.data.shape):
+        sizes = ", ".join(f"{name}: {size}" for name, size in value.data.sizes.items())
+        raise OpenEOError(
+            "DataCubeEmpty",
+            f"The data cube holds no values ({sizes}).",
+            hint="Check the filters before: one of them leaves nothing.",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    prefix = chosen.pop("filename_prefix", None)
+    # Files are written aside and moved: no name of an earlier result is overwritten, no failure leaves a half file.
+    with TemporaryDirectory(dir=folder, prefix=".writing-") as aside:
+        assets = format.write(value, Path(aside), slug(str(prefix or stem)), chosen, progress)
+        return [_move(asset, folder) for asset in assets]
+
+
+def _move(asset: Asset, folder: Path) -> Asset:
+    """Moves a file into the folder under a name that is free there."""
+    name, number = asset.path.name, 1
+    stem, _, extension = name.rpartition(".")
+    while (folder / name).exists():
+        number += 1
+        name = f"{stem}-{number}.{extension}"
+    return replace(asset, path=asset.path.rename(folder / name), title=name.rpartition(".")[0])
+
+
+def default_format(value: Any) -> str:
+    """The format of results for which a graph names none.
+
+    GTiff for a raster that is one image, netCDF for other rasters, JSON for everything else.
+    """
+    if not isinstance(value, Cube) or value.axis("x") is None or value.axis("y") is None:
+        return "JSON"
+    if value.data.dtype.kind not in "biuf":
+        return "JSON"
+    placed = {"x", "y"}
+    images = prod(len(value.labels(d.name)) for d in value.dimensions if d.type != "bands" and d.axis not in placed)
+    return "GTiff" if images == 1 and grid(value) is not None else "netCDF"
