@@ -69,11 +69,15 @@ def combine(cubes: Sequence[Cube], function: Function) -> Cube:
 
     :param cubes: cubes with the same dimensions, labels and order.
     """
-    first = cubes[0]
-    arrays = _aligned([cube.data.data for cube in cubes])
-    task = _Task(function, tuple(Storage.of(cube) for cube in cubes)).traced()
-    data = _map(task, arrays, arrays[0].shape, getattr(arrays[0], "chunks", None))
-    return _rebuilt(first, data, task.target, first.dimensions, {})
+    data, storage = computed([cube.data.data for cube in cubes], [Storage.of(cube) for cube in cubes], function)
+    return _rebuilt(cubes[0], data, storage, cubes[0].dimensions, {})
+
+
+def computed(arrays: Sequence[Any], storages: Sequence[Storage], function: Function) -> tuple[Any, Storage]:
+    """`function(values of the first array, ...)` of arrays of one shape (lazy if any is), and its storage."""
+    arrays = _aligned(arrays)
+    task = _Task(function, tuple(storages)).traced()
+    return _map(task, arrays, arrays[0].shape, getattr(arrays[0], "chunks", None)), task.target
 
 
 def reduce(cube: Cube, function: Function, dimensions: Sequence[str]) -> Cube:
@@ -111,7 +115,7 @@ def along(cube: Cube, function: Function, dimension: str) -> Cube:
 
 
 def grouped(
-    cube: Cube, function: Function, dimension: str, groups: Sequence[Sequence[int]], labels: np.ndarray
+    cube: Cube, function: Function, dimension: str, groups: Sequence[Sequence[int] | np.ndarray], labels: np.ndarray
 ) -> Cube:
     """The cube with one value per group along `dimension`: `function(PixelArray)` of the group's elements.
 

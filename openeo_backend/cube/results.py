@@ -52,6 +52,7 @@ def kind_of(result: Any, pixels: tuple[int, ...], array: bool) -> Kind:
 
 def _items(result: Any) -> Any:
     """The elements of an array result."""
+    items: Any
     if isinstance(result, PixelArray):
         items = result.values
     elif isinstance(result, list | tuple):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from openeo_backend.cube.cube import Cube
 from openeo_backend.errors import OpenEOError
@@ -181,3 +182,10 @@ def common(storages: Sequence[Storage], holes: bool = False) -> Storage:
 def values_of(cube: Cube) -> np.ndarray:
     """All values of a cube as values of a callback; computes a lazy cube."""
     return Storage.of(cube).open(np.asarray(cube.data.values))
+
+
+def restore(cube: Cube, data: xr.DataArray, storage: Storage, **changes: Any) -> Cube:
+    """`cube` with other values, stored as `storage`, on the same or fewer dimensions."""
+    data = data.copy(deep=False)
+    data.attrs = {key: value for key, value in cube.data.attrs.items() if key != "boolean"} | storage.attributes
+    return cube.with_data(data, nodata=storage.nodata, **changes)
