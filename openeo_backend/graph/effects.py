@@ -57,6 +57,9 @@ class Effect:
     cubes: tuple[str, ...] = ("data",)
     """Arguments that carry cubes with these needs; cubes in other arguments are needed whole."""
 
+    all_bands: tuple[str, ...] = ()
+    """Those of `cubes` whose bands are not the bands of the result: all of them are needed."""
+
     def need(self, kind: Kind) -> Need:
         return {"spatial": self.spatial, "temporal": self.temporal, "bands": self.bands}[kind]
 

@@ -54,6 +54,8 @@ def hints(graph: Graph, processes: Effects, loads: Iterable[str]) -> dict[str, L
         carried = _carried(node, effect)
         for other in node.inputs():
             share = _before(node, effect, need) if other in carried and effect is not None else _Need()
+            if effect is not None and FromNode(other) in [node.arguments.get(name) for name in effect.all_bands]:
+                share = replace(share, bands=None)
             needs[other] = needs[other].union(share) if other in needs else share
     return found
 

@@ -1,0 +1,104 @@
+"""Putting missing and other values into cubes, lazily; how they are stored is :mod:`.storage`'s."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from openeo_backend.cube.cube import Cube
+from openeo_backend.cube.storage import Storage, choose, floating
+from openeo_backend.errors import OpenEOError
+
+
+def valid(cube: Cube) -> xr.DataArray | None:
+    """Which elements have a value, lazily; None where all have one by type."""
+    if cube.data.dtype.kind == "f":
+        return cube.data.notnull()
+    if cube.data.dtype.kind == "O":
+        return cube.data.notnull()
+    return None if cube.nodata is None else cube.data != cube.nodata
+
+
+def nullable(cube: Cube) -> Cube:
+    """The same values in a cube that can hold missing ones.
+
+    Integers without a no-data value get the default of their type (the largest unsigned, the smallest signed
+    number); booleans become uint8 with no-data 255.
+    """
+    storage = Storage.of(cube)
+    if storage.nullable:
+        return cube
+    target = choose(storage.dtype, True)
+    return _stored(cube, cube.data.astype(target.dtype), target)
+
+
+def put_missing(cube: Cube, where: xr.DataArray) -> Cube:
+    """The cube with missing values where `where` is true; `where` has dims and labels of the cube."""
+    cube = nullable(cube)
+    return cube.patch(data=_choose(cube.data, where, Storage.of(cube).null))
+
+
+def put_value(cube: Cube, where: xr.DataArray, value: Any) -> Cube:
+    """The cube with `value` where `where` is true.
+
+    Integer types grow as far as the value needs; a fraction makes integers floating point, with NaN for missing.
+
+    :raises OpenEOError: ProcessParameterInvalid for a text among numbers.
+    """
+    kind = cube.data.dtype.kind
+    if kind == "O":
+        return cube.patch(data=_choose(cube.data, where, value))
+    if isinstance(value, str):
+        raise OpenEOError(
+            "ProcessParameterInvalid",
+            f"The replacement '{value}' is a text, but the data are of type {cube.data.dtype}.",
+        )
+    storage = Storage.of(cube)
+    truth = kind == "b" or storage.boolean
+    if truth and not isinstance(value, bool):
+        number = cube.data.astype("uint8")
+        number.attrs = {key: entry for key, entry in number.attrs.items() if key != "boolean"}
+        cube = cube.patch(data=number)
+    if cube.data.dtype.kind in "iu":
+        cube = _widen(cube, value)
+    return cube.patch(data=_choose(cube.data, where, cube.data.dtype.type(value)))
+
+
+def to_float(cube: Cube) -> Cube:
+    """The values as floating point with NaN for missing: float32, or float64 for data of 32 bits and more.
+
+    :raises OpenEOError: ProcessParameterInvalid for data that are not numbers.
+    """
+    dtype = cube.data.dtype
+    if dtype.kind == "f":
+        return cube
+    if dtype.kind not in "biu":
+        raise OpenEOError("ProcessParameterInvalid", f"Numbers are needed, but the data are of type {dtype}.")
+    target = Storage(floating(dtype))
+    known = valid(cube)
+    data = cube.data.astype(target.dtype)
+    return _stored(cube, data if known is None else data.where(known), target)
+
+
+def _stored(cube: Cube, data: xr.DataArray, storage: Storage) -> Cube:
+    data = data.copy(deep=False)
+    data.attrs = {key: entry for key, entry in cube.data.attrs.items() if key != "boolean"} | storage.attributes
+    return cube.patch(data=data, nodata=storage.nodata)
+
+
+def _widen(cube: Cube, value: Any) -> Cube:
+    if isinstance(value, float) and not value.is_integer():
+        return to_float(cube)
+    number = int(value)
+    dtype = cube.data.dtype
+    candidate = np.result_type(dtype, np.min_scalar_type(number))
+    if candidate.kind not in "iu":
+        return to_float(cube)
+    return cube if candidate == dtype else cube.patch(data=cube.data.astype(candidate))
+
+
+def _choose(data: xr.DataArray, where: xr.DataArray, value: Any) -> xr.DataArray:
+    chosen = xr.where(where, value, data).transpose(*data.dims).astype(data.dtype, copy=False)
+    return chosen.assign_coords(data.coords).assign_attrs(data.attrs)

@@ -1,0 +1,266 @@
+"""Resampling raster cubes to other grids, lazily: one task per block of the target, which reads only what it needs.
+
+Pixels are resampled by GDAL's warper. The factor between the grids, which widens the kernels when downsampling, is
+taken from the whole grids and given to GDAL, and positions are computed to a hundredth of a pixel: a block gives the
+same values however the cube is cut.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+from dask.highlevelgraph import HighLevelGraph
+from odc.geo.geobox import GeoBox
+from rasterio.enums import Resampling
+from rasterio.warp import reproject
+
+from openeo_backend.cube.compatible import same_grid
+from openeo_backend.cube.cube import Cube
+from openeo_backend.cube.grid import horizontal, need_geobox, transformer, with_grid
+from openeo_backend.cube.nodata import nullable, to_float
+from openeo_backend.cube.storage import Storage
+from openeo_backend.errors import OpenEOError
+
+#: GDAL's algorithms by openEO's names.
+METHODS: dict[str, Resampling] = {
+    "near": Resampling.nearest,
+    "bilinear": Resampling.bilinear,
+    "cubic": Resampling.cubic,
+    "cubicspline": Resampling.cubic_spline,
+    "lanczos": Resampling.lanczos,
+    "average": Resampling.average,
+    "mode": Resampling.mode,
+    "max": Resampling.max,
+    "min": Resampling.min,
+    "med": Resampling.med,
+    "q1": Resampling.q1,
+    "q3": Resampling.q3,
+    "sum": Resampling.sum,
+    "rms": Resampling.rms,
+}
+
+#: Methods that choose one of the source's values, and so keep its type; the others compute floating point numbers.
+CHOOSING = frozenset({"near", "mode", "max", "min", "med", "q1", "q3"})
+
+#: Half the width of the kernels in source pixels.
+RADIUS = {"near": 1, "bilinear": 1, "cubic": 2, "cubicspline": 2, "lanczos": 3}
+
+#: Shortest and longest edge of a block of the result.
+EDGES = (256, 1024)
+
+#: Types that GDAL does not warp, and those used instead, which hold all their values.
+_STAND_IN = {"bool": "uint8", "int8": "int16", "float16": "float32", "int64": "float64", "uint64": "float64"}
+
+
+def warp(cube: Cube, target: GeoBox, method: str = "near") -> Cube:
+    """The cube on the grid `target`, outside of its own pixels without data.
+
+    Dimensions keep their names and order. Types are kept by methods that choose values; the others give floating
+    point numbers. Data that are the same everywhere but outside get a no-data value if they have none.
+
+    :raises OpenEOError: FeatureUnsupported for other methods; ProcessParameterInvalid for irregular grids.
+    """
+    if method not in METHODS:
+        raise OpenEOError(
+            "FeatureUnsupported",
+            f"The resampling method '{method}' is not supported.",
+            hint=f"Choose one of: {', '.join(METHODS)}.",
+        )
+    x, y = horizontal(cube)
+    if not method_keeps_type(method):
+        cube = to_float(cube)
+    if cube.data.dtype.kind == "O":
+        raise OpenEOError("FeatureUnsupported", "Texts cannot be resampled in space.")
+    cube = nullable(cube)
+    others = [name for name in cube.names if name not in (x.name, y.name)]
+    ordered = cube.data.transpose(*others, y.name, x.name)
+    if ordered.sizes[y.name] == 0 or ordered.sizes[x.name] == 0:
+        values = _nothing(cube, ordered.shape[:-2], target)
+    else:
+        step = _Step.between(need_geobox(cube), target, method, Storage.of(cube))
+        values = _lazy(ordered.data, step) if cube.is_lazy else step.run(np.asarray(ordered.data))
+    coords = {name: ordered[name] for name in others}
+    data = xr.DataArray(values, dims=ordered.dims, coords=coords, attrs=cube.data.attrs)
+    return with_grid(cube, data.transpose(*cube.names), target)
+
+
+def warp_like(cube: Cube, target: Cube, method: str = "near") -> Cube:
+    """The cube on the pixels of another one, with exactly its labels; unchanged where it is on them already."""
+    if method in METHODS and same_grid(cube, target):
+        labels = zip(horizontal(cube), horizontal(target), strict=True)
+        return cube.patch(data=cube.data.assign_coords({mine.name: target.labels(its.name) for mine, its in labels}))
+    warped = warp(cube, need_geobox(target), method)
+    labels = zip(horizontal(warped), horizontal(target), strict=True)
+    return warped.patch(data=warped.data.assign_coords({mine.name: target.labels(its.name) for mine, its in labels}))
+
+
+def method_keeps_type(method: str) -> bool:
+    """Whether a method gives values of the source."""
+    return method in CHOOSING
+
+
+def _nothing(cube: Cube, lead: tuple[int, ...], target: GeoBox) -> Any:
+    shape = (*lead, *target.shape)
+    if cube.is_lazy:
+        return da.full(shape, Storage.of(cube).null, dtype=cube.data.dtype, chunks=(*lead, EDGES[1], EDGES[1]))
+    return np.full(shape, Storage.of(cube).null, dtype=cube.data.dtype)
+
+
+# -- one step between two grids -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """The way from one grid to another."""
+
+    source: GeoBox
+    target: GeoBox
+    method: str
+    storage: Storage
+    scale: tuple[float, float]
+    """Target pixels per source pixel along y and x, in the middle of the target."""
+
+    @classmethod
+    def between(cls, source: GeoBox, target: GeoBox, method: str, storage: Storage) -> _Step:
+        return cls(source, target, method, storage, _scale(source, target))
+
+    def run(self, values: np.ndarray) -> np.ndarray:
+        """The values (..., y, x) of the source grid on the target grid."""
+        name = values.dtype.name
+        work = values.astype(_STAND_IN.get(name, name), copy=False)
+        null = self.storage.null
+        out = np.full((*values.shape[:-2], *self.target.shape), null, dtype=work.dtype)
+        planes = work.reshape(-1, *work.shape[-2:])
+        for plane, result in zip(planes, out.reshape(-1, *self.target.shape), strict=True):
+            reproject(
+                np.ascontiguousarray(plane),
+                result,
+                src_transform=self.source.affine,
+                src_crs=str(self.source.crs),
+                src_nodata=float(null),
+                dst_transform=self.target.affine,
+                dst_crs=str(self.target.crs),
+                dst_nodata=float(null),
+                resampling=METHODS[self.method],
+                tolerance=0.01,
+                XSCALE=self.scale[1],
+                YSCALE=self.scale[0],
+            )
+        return out.astype(values.dtype, copy=False)
+
+    def part(self, source: tuple[slice, slice], target: tuple[slice, slice]) -> _Step:
+        """The same step between parts of the grids."""
+        return _Step(self.source[source], self.target[target], self.method, self.storage, self.scale)
+
+    def window(self, block: tuple[slice, slice]) -> tuple[slice, slice] | None:
+        """The source pixels that a block of the target needs; None where it lies outside."""
+        rows, columns = _source_pixels(self.source, self.target[block])
+        pads = [
+            math.ceil(RADIUS.get(self.method, 1) * max(1.0, 1.0 / scale) + max(1.0, 1.0 / scale)) + 2
+            for scale in self.scale
+        ]
+        found = []
+        for positions, size, pad in zip((rows, columns), self.source.shape, pads, strict=True):
+            finite = positions[np.isfinite(positions)]
+            if not len(finite):
+                return None
+            low, high = math.floor(finite.min()) - pad, math.ceil(finite.max()) + pad
+            low, high = max(low, 0), min(high, size)
+            if low >= high:
+                return None
+            found.append(slice(low, high))
+        return found[0], found[1]
+
+
+def _source_pixels(source: GeoBox, target: GeoBox, density: int = 24) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column in the source of points all over a target grid, edges included."""
+    rows, columns = target.shape
+    v, u = np.meshgrid(np.linspace(0, rows, density), np.linspace(0, columns, density), indexing="ij")
+    own, back = target.affine, ~source.affine
+    columns_of, rows_of = u.ravel(), v.ravel()
+    xs, ys = own.a * columns_of + own.b * rows_of + own.c, own.d * columns_of + own.e * rows_of + own.f
+    if source.crs != target.crs:
+        assert source.crs is not None
+        assert target.crs is not None
+        xs, ys = transformer(target.crs, source.crs).transform(xs, ys)
+    xs, ys = np.asarray(xs), np.asarray(ys)
+    return back.d * xs + back.e * ys + back.f, back.a * xs + back.b * ys + back.c
+
+
+def _scale(source: GeoBox, target: GeoBox) -> tuple[float, float]:
+    """Target pixels per source pixel along the axes of the target, around its middle."""
+    if source.crs == target.crs:
+        return abs(source.affine.e / target.affine.e), abs(source.affine.a / target.affine.a)
+    row, column = target.shape[0] // 2, target.shape[1] // 2
+    rows, columns = _source_pixels(source, target[row : row + 1, column : column + 1], 2)
+    if not (np.isfinite(rows).all() and np.isfinite(columns).all()):
+        return 1.0, 1.0
+    # corners of one target pixel: upper left, upper right, lower left
+    along_x = math.hypot(rows[1] - rows[0], columns[1] - columns[0])
+    along_y = math.hypot(rows[2] - rows[0], columns[2] - columns[0])
+    return 1.0 / max(along_y, 1e-9), 1.0 / max(along_x, 1e-9)
+
+
+# -- blocks ---------------------------------------------------------------------------------------------
+
+
+def _lazy(data: da.Array, step: _Step) -> da.Array:
+    """The step over a dask array (..., y, x), as one task per block of the target."""
+    lead_chunks = data.chunks[:-2]
+    target_chunks = tuple(
+        _cut(size, chunks, scale)
+        for size, chunks, scale in zip(step.target.shape, data.chunks[-2:], step.scale, strict=True)
+    )
+    name = f"warp-{uuid.uuid4().hex}"
+    tasks: dict[Any, Any] = {}
+    for row, rows in enumerate(_slices(target_chunks[0])):
+        for column, columns in enumerate(_slices(target_chunks[1])):
+            block = (rows, columns)
+            window = step.window(block)
+            for lead in np.ndindex(*(len(chunks) for chunks in lead_chunks)):
+                key = (name, *lead, row, column)
+                lead_shape = tuple(chunks[index] for chunks, index in zip(lead_chunks, lead, strict=True))
+                if window is None:
+                    shape = (*lead_shape, rows.stop - rows.start, columns.stop - columns.start)
+                    tasks[key] = (np.full, shape, step.storage.null, data.dtype)
+                    continue
+                row_blocks = _covering(data.chunks[-2], window[0])
+                column_blocks = _covering(data.chunks[-1], window[1])
+                keys = [[(data.name, *lead, r, c) for c in column_blocks[0]] for r in row_blocks[0]]
+                cut = tuple(
+                    slice(part.start - offset, part.stop - offset)
+                    for part, offset in zip(window, (row_blocks[1], column_blocks[1]), strict=True)
+                )
+                tasks[key] = (_warp_block, keys, cut, step.part(window, block))
+    graph = HighLevelGraph.from_collections(name, tasks, dependencies=cast(Any, [data]))
+    return da.Array(graph, name, chunks=(*lead_chunks, *target_chunks), dtype=data.dtype)
+
+
+def _warp_block(blocks: Sequence[Sequence[np.ndarray]], cut: tuple[slice, slice], step: _Step) -> np.ndarray:
+    rows = [np.concatenate(list(row), axis=-1) if len(row) > 1 else row[0] for row in blocks]
+    values = np.concatenate(rows, axis=-2) if len(rows) > 1 else rows[0]
+    return step.run(np.asarray(values)[(..., *cut)])
+
+
+def _cut(size: int, chunks: tuple[int, ...], scale: float) -> tuple[int, ...]:
+    """Chunks of the target that take about as much of the source as its own chunks."""
+    edge = int(min(max(max(chunks) * scale, EDGES[0]), EDGES[1]))
+    return tuple(min(edge, size - start) for start in range(0, size, edge))
+
+
+def _slices(chunks: tuple[int, ...]) -> list[slice]:
+    ends = np.cumsum(chunks).tolist()
+    return [slice(end - length, end) for end, length in zip(ends, chunks, strict=True)]
+
+
+def _covering(chunks: tuple[int, ...], part: slice) -> tuple[list[int], int]:
+    """Indices of the chunks that a part touches, and where the first of them begins."""
+    found = [i for i, own in enumerate(_slices(chunks)) if own.start < part.stop and part.start < own.stop]
+    return found, _slices(chunks)[found[0]].start
