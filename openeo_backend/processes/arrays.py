@@ -145,13 +145,17 @@ def array_concat(array1: Any, array2: Any) -> Any:
 
 
 @process("array_modify")
-def array_modify(data: Any, values: Any, index: int, length: int = 0) -> Any:
+def array_modify(data: Any, values: Any, index: int, length: int | None = None) -> Any:
     """The array with `length` elements from `index` on replaced by `values`.
+
+    Without a length nothing is replaced; but with nothing to insert, either, one element is removed, as in the
+    example "Remove a single value" of the specification.
 
     :raises OpenEOError: ArrayElementNotAvailable for an index beyond the end, ArrayLabelConflict.
     """
     array, inserted = elements(data), elements(values, "values")
-    start, count = _integer(index, "index", 0), _integer(length, "length", 0)
+    start = _integer(index, "index", 0)
+    count = _integer(length, "length", 0) if length is not None else int(not len(inserted))
     if start > len(array):
         raise OpenEOError("ArrayElementNotAvailable", f"The index {start} is beyond the {len(array)} elements.")
     parts = [_slice(array, 0, start), inserted, _slice(array, start + count, len(array))]

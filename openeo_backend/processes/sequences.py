@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from functools import cmp_to_key
 from typing import Any
 
 import numpy as np
 
+from openeo_backend.cube.labels import instant, number
 from openeo_backend.cube.pixels import (
     LabeledList,
     PixelArray,
@@ -25,16 +25,6 @@ from openeo_backend.cube.pixels import (
     to_float,
 )
 from openeo_backend.processes.registry import process
-
-
-def _instant(text: str) -> float | None:
-    """Seconds since 1970 of a date or date and time in ISO 8601 (UTC without an offset), None for other texts."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
 
 # -- order -------------------------------------------------------------------------------------------------
 
@@ -64,13 +54,10 @@ def order(data: Any, asc: bool = True, nodata: bool | None = None) -> Any:
     return ranked if nodata is None else ranked + absent if nodata else absent + ranked
 
 
-def _key(value: Any) -> float | int:
-    if is_number(value):
-        return value
-    instant = _instant(value) if isinstance(value, str) else None
-    if instant is None:
-        raise refuse("data", f"must hold numbers, dates and null, but holds {describe(value)}")
-    return instant
+def _key(value: Any) -> float:
+    if is_number(value) or (isinstance(value, str) and instant(value) is not None):
+        return number(value)
+    raise refuse("data", f"must hold numbers, dates and null, but holds {describe(value)}")
 
 
 def _order_pixels(values: np.ndarray, asc: bool, nodata: bool | None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -254,12 +241,8 @@ def array_interpolate_linear(data: Any) -> Any:
 
 def _places(labels: Sequence[Any] | None, count: int) -> np.ndarray:
     """The x coordinates of the elements."""
-    if labels:
-        if all(is_number(label) for label in labels):
-            return np.array(labels, dtype="float64")
-        instants = [_instant(label) if isinstance(label, str) else None for label in labels]
-        if all(instant is not None for instant in instants):
-            return np.array(instants, dtype="float64")
+    if labels and all(is_number(label) or instant(label) is not None for label in labels):
+        return np.array([number(label) for label in labels], dtype="float64")
     return np.arange(count, dtype="float64")
 
 
