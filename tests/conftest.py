@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,3 +60,52 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"shared test data not found at {folder} (set OPENEO_SHARED_DIR)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a PostgreSQL server of this machine, started for the tests; skipped where there is none."""
+    import shutil
+    import subprocess
+
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(shutil.which("initdb") or "/")]
+    if not programs[-1].is_file():
+        pytest.skip("PostgreSQL is not installed on this machine")
+    if os.geteuid() == 0 and shutil.which("su") is None:
+        pytest.skip("PostgreSQL does not run as root, and there is no su")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    home = Path(tempfile.mkdtemp(prefix="pg-"))
+    data = home / "data"
+
+    def run(command: str) -> None:
+        line = f"{programs[-1].parent}/{command}"
+        arguments = ["su", "postgres", "-s", "/bin/sh", "-c", line] if os.geteuid() == 0 else ["sh", "-c", line]
+        subprocess.run(arguments, check=True, cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    if os.geteuid() == 0:
+        shutil.chown(home, "postgres")
+    options = f"-p {port} -k {home} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=60"
+    try:
+        run(f"initdb -D {data} -A trust -U tests --no-sync -E UTF8")
+        run(f"pg_ctl -D {data} -w -l {home}/log -o '{options}' start")
+        yield f"postgresql://tests@127.0.0.1:{port}"
+    finally:
+        if data.is_dir():
+            run(f"pg_ctl -D {data} -m immediate stop")
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of an empty database, on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'store.sqlite'}"
+    import psycopg
+
+    server = request.getfixturevalue("postgresql")
+    name = f"t{uuid.uuid4().hex}"
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return f"{server}/{name}"

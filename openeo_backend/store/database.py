@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,6 +85,8 @@ def _sqlite(file: str | None) -> Engine:
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, record: Any) -> None:
         connection.isolation_level = None  # the driver would otherwise begin transactions by its own rules
+        # Whole microseconds, so that instants survive the way through datetime.
+        connection.create_function("now_epoch", 0, lambda: round(time.time(), 6))
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}").close()
 
@@ -134,18 +137,25 @@ def open_current(url: str) -> Database:
     :raises StoreError: when it cannot be reached or has another schema.
     """
     database = connect(url)
-    if database.is_sqlite:
-        upgrade(url)
-        return database
-    with reported(database):
-        found = current(database)
-        if found != head():
-            _refuse_newer(database)
-            raise StoreError(
-                f"the database has schema {found or 'none'}, this version needs {head()}: "
-                "run `openeo-backend db upgrade`"
-            )
+    try:
+        if database.is_sqlite:
+            upgrade(url)
+        else:
+            with reported(database):
+                _check(database)
+    except BaseException:
+        database.close()
+        raise
     return database
+
+
+def _check(database: Database) -> None:
+    found = current(database)
+    if found != head():
+        _refuse_newer(database)
+        raise StoreError(
+            f"the database has schema {found or 'none'}, this version needs {head()}: run `openeo-backend db upgrade`"
+        )
 
 
 @contextmanager
@@ -162,9 +172,7 @@ def _refuse_newer(database: Database) -> None:
     found = current(database)
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     if found is not None and found not in known:
-        raise StoreError(
-            f"the database has schema {found}, which this version does not know: it is older than the data"
-        )
+        raise StoreError(f"the database has schema {found}, which this version is too old to know")
 
 
 def _create_folder(database: Database) -> None:

@@ -61,7 +61,7 @@ class now(FunctionElement[Any]):  # noqa: N801 - reads as the SQL function it is
 
 @compiles(now, "sqlite")
 def _now_sqlite(element: now, compiler: Any, **kwargs: Any) -> str:
-    return "((julianday('now') - 2440587.5) * 86400.0)"
+    return "now_epoch()"  # made by database.py: SQLite's own clock has milliseconds, which do not order jobs
 
 
 @compiles(now, "postgresql")

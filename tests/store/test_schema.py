@@ -1,0 +1,86 @@
+"""The database's schema: migrations, versions, refusals."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
+
+from openeo_backend.store import database as databases
+from openeo_backend.store.database import StoreError
+from openeo_backend.store.schema import metadata
+from openeo_backend.store.store import Store, upgrade
+
+
+def test_migrations_make_the_tables_of_the_schema(database_url: str) -> None:
+    upgrade(database_url)
+    database = databases.connect(database_url)
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+    database.close()
+
+
+def test_upgrading_twice_changes_nothing(database_url: str) -> None:
+    assert upgrade(database_url) == upgrade(database_url) == databases.head()
+
+
+def test_sqlite_upgrades_itself_and_makes_its_folder(tmp_path: Path) -> None:
+    store = Store.open(f"sqlite:///{tmp_path / 'a' / 'b' / 'store.sqlite'}")
+    assert databases.current(store.database) == databases.head()
+    with store.database.read() as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+    store.close()
+
+
+def _open(url: str) -> None:
+    Store.open(url).close()
+
+
+def test_processes_that_start_together_upgrade_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'store.sqlite'}"
+    context = multiprocessing.get_context("spawn")
+    children = [context.Process(target=_open, args=(url,)) for _ in range(3)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    assert [child.exitcode for child in children] == [0, 0, 0]
+
+
+def test_postgresql_without_schema_is_refused(postgresql: str, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"schema none, this version needs 0001: run `openeo-backend db upgrade`"):
+        Store.open(f"{postgresql}/postgres")
+
+
+def test_a_newer_schema_is_refused(database_url: str) -> None:
+    upgrade(database_url)
+    database = databases.connect(database_url)
+    with database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    database.close()
+    for opened in (Store.open, upgrade):
+        with pytest.raises(StoreError, match="schema 9999, which this version is too old to know"):
+            opened(database_url)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nonsense", "not a database URL"),
+        ("mysql://localhost/x", "mysql is not supported"),
+        ("sqlite://", "SQLite needs a file"),
+        ("postgresql://tests:secret@127.0.0.1:1/none", "cannot use the database"),
+        ("sqlite:////proc/none/store.sqlite", "cannot create the folder"),
+    ],
+)
+def test_unusable_databases_are_told_in_one_line(url: str, said: str) -> None:
+    with pytest.raises(StoreError, match=said) as caught:
+        Store.open(url)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
