@@ -122,9 +122,10 @@ def _watch(roles: list[Role]) -> int:
     status = 0
     while any(role.pid for role in roles):
         pid, wait_status = os.wait()
-        role = next((role for role in roles if role.pid == pid), None)
-        if role is None:
+        ended = [role for role in roles if role.pid == pid]
+        if not ended:
             continue
+        role = ended[0]
         role.pid = 0
         if stopping:
             continue
