@@ -78,6 +78,8 @@ class CatalogSettings(Section):
     """STAC catalogs to publish: paths or URLs of static catalogs, collections, or STAC APIs."""
     collections: dict[str, CollectionSettings] = Field(default_factory=dict)
     """Settings by collection id."""
+    buckets: list[str] = Field(default_factory=list)
+    """S3 buckets that items may refer to, read with the AWS_* credentials of the environment."""
     max_items: int = 20_000
     """Most items one load may use."""
 

@@ -1,0 +1,204 @@
+"""The catalog of a back-end: the collections of all its sources, and loading from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from openeo_backend.catalog.address import open_address, open_source
+from openeo_backend.catalog.bands import AssetBand, collection_bands, item_bands, pick_bands
+from openeo_backend.catalog.describe import describe, dimension_names
+from openeo_backend.catalog.documents import Documents, Door
+from openeo_backend.catalog.hrefs import Gate
+from openeo_backend.catalog.item import Item
+from openeo_backend.catalog.load import Assembler, Assembly
+from openeo_backend.catalog.mosaic import Step, group
+from openeo_backend.catalog.queryables import queryables
+from openeo_backend.catalog.request import LoadRequest, Surroundings
+from openeo_backend.catalog.search import Search, find, no_data
+from openeo_backend.catalog.sources import Source
+from openeo_backend.cube import Cube, Provenance
+from openeo_backend.cube.extent import Interval, parse_area, parse_interval
+from openeo_backend.errors import OpenEOError
+from openeo_backend.settings import CatalogSettings, CollectionSettings, SettingsError
+
+
+class Catalog:
+    """The collections of all sources.
+
+    :param sources: paths and URLs of static catalogs, collections and STAC APIs.
+    :raises SettingsError: for a source that cannot be used, in one line.
+    """
+
+    def __init__(self, sources: Iterable[str], settings: CatalogSettings, door: Door) -> None:
+        self._settings = settings
+        self._door = door
+        self._sources = [open_source(address, door, settings.max_items) for address in sources]
+        self._described: dict[str, dict[str, Any]] = {}
+        unknown = set(settings.collections) - set(self.ids())
+        if unknown and self._sources:
+            raise SettingsError(
+                f"catalog.collections names collections that no source has: {', '.join(sorted(unknown))}"
+            )
+
+    def ids(self) -> list[str]:
+        """Ids of all collections; of several with one id the first source's is meant."""
+        return list(dict.fromkeys(id for source in self._sources for id in source.ids()))
+
+    def collections(self) -> list[dict[str, Any]]:
+        """All collections as openEO publishes them."""
+        return [self.collection(id) for id in self.ids()]
+
+    def collection(self, id: str) -> dict[str, Any]:
+        """A collection as openEO publishes it, in STAC 1.0.0, with links to the outside only.
+
+        :raises OpenEOError: CollectionNotFound.
+        """
+        if id not in self._described:
+            source = self._source(id)
+            self._described[id] = describe(
+                source.collection(id), source.sample(id), self._settings_of(id), source.complete()
+            )
+        return dict(self._described[id])
+
+    def queryables(self, id: str) -> dict[str, Any]:
+        """What items of a collection can be filtered by, as JSON Schema without `$id`.
+
+        :raises OpenEOError: CollectionNotFound.
+        """
+        source = self._source(id)
+        return queryables(id, source.queryables(id), source.sample(id))
+
+    def load(self, id: str, request: LoadRequest, env: Surroundings) -> Cube:
+        """A lazy cube of a collection of this back-end.
+
+        :raises OpenEOError: CollectionNotFound, NoDataAvailable, TemporalExtentEmpty, ProcessParameterInvalid.
+        """
+        return self._load(self._source(id), id, request, env, self._settings_of(id))
+
+    def load_url(self, url: str, request: LoadRequest, env: Surroundings) -> Cube:
+        """A lazy cube of a STAC item, collection, catalog, API or search result elsewhere.
+
+        :raises OpenEOError: as `load`, and for an address that cannot be read or is not STAC.
+        """
+        source, id = open_address(url, Documents(self._door), self._settings.max_items)
+        return self._load(source, id, request, env, CollectionSettings())
+
+    def _source(self, id: str) -> Source:
+        for source in self._sources:
+            if id in source.ids():
+                return source
+        raise OpenEOError("CollectionNotFound", f"Collection '{id}' does not exist.", hint="See GET /collections.")
+
+    def _settings_of(self, id: str) -> CollectionSettings:
+        return self._settings.collections.get(id, CollectionSettings())
+
+    def _load(
+        self, source: Source, id: str, request: LoadRequest, env: Surroundings, settings: CollectionSettings
+    ) -> Cube:
+        search = _search(request, env)
+        collection = source.collection(id)
+        items = find(source, id, search, self._settings.max_items)
+        bands = _choose(collection, [*items, *_known(source, id, collection)], request, env, id)
+        steps = [step for step in group(items, settings.mosaic) if search.labels.contains(step.label)]
+        steps = _with_bands(steps, bands)
+        if not steps:
+            raise no_data(source, id, search, ["the items in the extents have none of the bands asked for"])
+        assembler = Assembler(
+            Assembly(
+                steps=steps,
+                bands=bands,
+                gate=Gate(source.root, self._door.check, self._settings.buckets),
+                area=search.area,
+                near=search.near,
+                margin=env.hint.margin,
+                geobox=request.geobox,
+                scaled=settings.apply_scale,
+                names=dimension_names(collection),
+                soft=(lambda message: env.log("warning", message)) if env.options.get("soft_errors") else None,
+            )
+        )
+        cube = assembler.cube()
+        _tell(env, id, cube, steps)
+        return cube.patch(provenance=_provenance(collection, id, steps))
+
+
+def _search(request: LoadRequest, env: Surroundings) -> Search:
+    hint = env.hint
+    labels = Interval()
+    for interval in hint.temporal:
+        labels = labels.meet(parse_interval(interval))
+    near = [area for area in map(parse_area, hint.spatial) if area is not None]
+    return Search(
+        area=parse_area(request.spatial_extent),
+        near=near,
+        interval=parse_interval(request.temporal_extent),
+        labels=labels,
+        properties=request.properties,
+    )
+
+
+def _known(source: Source, id: str, collection: Mapping[str, Any]) -> list[Item]:
+    """Items to learn bands from that the metadata of the collection do not tell."""
+    return source.sample(id) if not collection.get("item_assets") else []
+
+
+def _choose(
+    collection: Mapping[str, Any], items: Iterable[Item], request: LoadRequest, env: Surroundings, id: str
+) -> dict[str, AssetBand]:
+    """The bands to load, in order, with scale and offset as the collection has them.
+
+    Bands named by later filters only narrow a load of all bands or of bands that are asked for by name.
+    """
+    known = list(items)
+    available = collection_bands(collection, known)
+    try:
+        names = list(available) if request.bands is None else pick_bands(request.bands, available)
+    except KeyError as error:
+        raise OpenEOError(
+            "ProcessParameterInvalid",
+            f"The collection '{id}' has no band {error}.",
+            hint=f"Available: {', '.join(_labels(available))}.",
+        ) from error
+    if env.hint.bands is not None:
+        kept = [name for name in names if name in env.hint.bands or available[name].common_name in env.hint.bands]
+        names = kept or names
+    return {name: available[name] for name in names}
+
+
+def _labels(available: Mapping[str, AssetBand]) -> list[str]:
+    return [f"{name} ({band.common_name})" if band.common_name else name for name, band in available.items()]
+
+
+def _with_bands(steps: Iterable[Step], bands: Mapping[str, AssetBand]) -> list[Step]:
+    """The steps without items that have none of the bands, and without steps that have no items then."""
+    kept = [
+        Step(step.label, tuple(item for item in step.items if any(name in bands for name in item_bands(item))))
+        for step in steps
+    ]
+    return [step for step in kept if step.items]
+
+
+def _tell(env: Surroundings, id: str, cube: Cube, steps: list[Step]) -> None:
+    grid = cube.geobox
+    if grid is None:
+        return
+    count = sum(len(step.items) for step in steps)
+    env.log(
+        "info",
+        f"{id}: {count} items in {len(steps)} time steps from {np.datetime_as_string(steps[0].label, unit='D')} to "
+        f"{np.datetime_as_string(steps[-1].label, unit='D')}, on the grid {grid.crs}, resolution "
+        f"{abs(grid.resolution.x):.10g} x {abs(grid.resolution.y):.10g}, {grid.shape[1]} x {grid.shape[0]} pixels.",
+    )
+
+
+def _provenance(collection: Mapping[str, Any], id: str, steps: Iterable[Step]) -> Provenance:
+    license = collection.get("license")
+    return Provenance(
+        items=tuple(item.href for step in steps for item in step.items),
+        collections=(id,),
+        licenses=(str(license),) if license else (),
+        providers=tuple(collection.get("providers") or ()),
+    )

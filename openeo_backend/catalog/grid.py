@@ -1,0 +1,138 @@
+"""The grid of a loaded cube."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import shapely
+from affine import Affine
+from odc.geo.crs import CRS
+from odc.geo.geobox import GeoBox
+from shapely.geometry.base import BaseGeometry
+
+from openeo_backend.catalog.item import Item
+from openeo_backend.errors import OpenEOError
+
+#: Rounding of pixel centres onto the edge of an extent, in pixels.
+_EDGE = 1e-6
+
+Bounds = tuple[float, float, float, float]
+
+
+def asset_crs(item: Item, asset: Mapping[str, Any]) -> CRS | None:
+    """The reference system that the metadata give for an asset."""
+    for members in (asset, item.properties):
+        for name in ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson"):
+            value = members.get(name)
+            if value:
+                return CRS(f"EPSG:{value}" if isinstance(value, int) else value)
+    return None
+
+
+def asset_grid(item: Item, asset: Mapping[str, Any]) -> GeoBox | None:
+    """The grid that the metadata give for an asset, or None where they do not give it completely."""
+    crs = asset_crs(item, asset)
+    for members in (asset, item.properties):
+        transform, shape = members.get("proj:transform"), members.get("proj:shape")
+        if transform and shape and crs is not None:
+            return GeoBox((int(shape[0]), int(shape[1])), Affine(*[float(v) for v in transform[:6]]), crs)
+        if transform or shape:
+            return None
+    return None
+
+
+def choose_crs(footprints: Mapping[CRS, Sequence[BaseGeometry]], area: BaseGeometry | None) -> CRS:
+    """The reference system whose items cover most of the extent.
+
+    Where several cover the same, the one in whose area of use most of the extent lies, then the one with most
+    items, then the first by name.
+
+    :param footprints: longitude and latitude of the items, by reference system; not empty.
+    """
+    if len(footprints) == 1:
+        return next(iter(footprints))
+    everything = area if area is not None else shapely.union_all([f for parts in footprints.values() for f in parts])
+
+    def rank(crs: CRS) -> tuple[float, float, int, str]:
+        covered = shapely.intersection(shapely.union_all(list(footprints[crs])), everything)
+        use = crs.proj.area_of_use
+        zone = shapely.box(*use.bounds) if use and use.west <= use.east else shapely.box(-180, -90, 180, 90)
+        share = _size(covered) / max(_size(everything), 1e-12)
+        return (
+            -round(share, 3),
+            -round(_size(shapely.intersection(zone, everything)), 9),
+            -len(footprints[crs]),
+            str(crs),
+        )
+
+    return min(footprints, key=rank)
+
+
+def _size(geometry: BaseGeometry) -> float:
+    """An area in longitude and latitude made comparable: equal areas count equally."""
+
+    def equal_area(points: np.ndarray) -> np.ndarray:
+        return np.column_stack([points[:, 0], np.degrees(np.sin(np.radians(points[:, 1])))])
+
+    return float(shapely.area(shapely.transform(geometry, equal_area)))
+
+
+def common_grid(grids: Iterable[GeoBox]) -> GeoBox:
+    """The grid that most of the given ones lie on (position and shape aside); the first one wins ties."""
+    known = list(grids)
+    counts = Counter(_lattice(grid) for grid in known)
+    return max(known, key=lambda grid: counts[_lattice(grid)])
+
+
+def _lattice(grid: GeoBox) -> tuple[float, ...]:
+    """Resolution and origin of a grid modulo its pixels."""
+    a, b, c, d, e, f = tuple(grid.affine)[:6]
+    if not a or not e:
+        return a, b, c, d, e, f
+    return round(a, 9), round(e, 9), round(c / a % 1, 3) % 1, round(f / e % 1, 3) % 1, b, d
+
+
+def pixel_area(grid: GeoBox) -> float:
+    """The area of a pixel in squared units of the reference system."""
+    return abs(float(grid.affine.determinant))
+
+
+def lay(grid: GeoBox, bounds: Bounds) -> GeoBox:
+    """The pixels of the lattice of `grid` whose centres lie within `bounds`, x ascending and y descending.
+
+    Rotated grids have no such lattice: there, pixels of the same area are anchored to the origin.
+
+    :raises OpenEOError: NoDataAvailable where no centre lies within, or the bounds are not finite.
+    """
+    a, b, c, d, e, f = tuple(grid.affine)[:6]
+    if b or d:
+        a = math.sqrt(pixel_area(grid))
+        e, c, f = -a, 0.0, 0.0
+    if not np.isfinite(bounds).all():
+        raise OpenEOError(
+            "NoDataAvailable",
+            f"The data cannot be put on one grid in {grid.crs}.",
+            hint="Give a spatial extent within the area in which the reference system is valid.",
+        )
+    left, right = _centres(c, abs(a), bounds[0], bounds[2])
+    bottom, top = _centres(f, abs(e), bounds[1], bounds[3])
+    if right <= left or top <= bottom:
+        raise OpenEOError(
+            "NoDataAvailable",
+            f"No pixel centre lies within the spatial extent: it measures {bounds[2] - bounds[0]:.6g} x "
+            f"{bounds[3] - bounds[1]:.6g} and pixels are {abs(a):.6g} x {abs(e):.6g} ({grid.crs}).",
+            hint="Widen the spatial extent to at least one pixel.",
+        )
+    affine = Affine(abs(a), 0, c + left * abs(a), 0, -abs(e), f + top * abs(e))
+    return GeoBox((top - bottom, right - left), affine, grid.crs)
+
+
+def _centres(origin: float, step: float, low: float, high: float) -> tuple[int, int]:
+    """First (included) and last (excluded) pixel whose centre is within [low, high]."""
+    first = math.ceil((low - origin) / step - 0.5 - _EDGE)
+    last = math.floor((high - origin) / step - 0.5 + _EDGE)
+    return first, last + 1

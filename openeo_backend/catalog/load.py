@@ -1,0 +1,382 @@
+"""From items to a lazy cube."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import dask.array as da
+import numpy as np
+import shapely
+import xarray as xr
+from dask.base import tokenize
+from odc.geo.crs import CRS
+from odc.geo.geobox import GeoBox
+from shapely.geometry.base import BaseGeometry
+
+from openeo_backend.catalog.bands import AssetBand, item_bands, linear
+from openeo_backend.catalog.grid import Bounds, asset_crs, asset_grid, choose_crs, common_grid, lay, pixel_area
+from openeo_backend.catalog.hrefs import Gate
+from openeo_backend.catalog.item import Item
+from openeo_backend.catalog.mosaic import Step
+from openeo_backend.catalog.read import BlockReader, Handles, Layer, probe
+from openeo_backend.cube import Band, Cube, Dimension
+from openeo_backend.cube.extent import Area, reproject
+from openeo_backend.errors import OpenEOError
+
+LONLAT = CRS("EPSG:4326")
+
+#: Side of blocks in pixels: the usual one, and the one for few blocks or many dates and bands.
+_SIDE, _SMALL = 1024, 512
+_MANY = 60
+
+#: Bytes that one block may take.
+_BLOCK_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Assembly:
+    """Everything that makes a cube of items."""
+
+    steps: Sequence[Step]
+    bands: Mapping[str, AssetBand]
+    """The bands of the cube, in order, as the collection has them."""
+
+    gate: Gate
+    area: Area | None = None
+    """The spatial extent asked for."""
+
+    near: Sequence[Area] = ()
+    """Spatial extents of later filters, which all apply."""
+
+    margin: int = 0
+    """Pixels needed around those."""
+
+    geobox: GeoBox | None = None
+    """The grid, where it was given."""
+
+    scaled: bool = False
+    """Whether scale and offset are applied."""
+
+    names: Sequence[str] = ("t", "bands", "y", "x")
+    soft: Callable[[str], None] | None = None
+
+
+class Assembler:
+    """Builds one cube; keeps the layers and open files of its items meanwhile."""
+
+    def __init__(self, assembly: Assembly) -> None:
+        self.what = assembly
+        self.handles = Handles()
+        self.items = [item for step in assembly.steps for item in step.items]
+        self.layers = {item: self._layers_of(item) for item in self.items}
+        self._probes: dict[str, tuple[GeoBox, str, float | None]] = {}
+
+    def _layers_of(self, item: Item) -> dict[str, Layer]:
+        """The layers of an item by band of the cube; bands that the item lacks are absent."""
+        own = item_bands(item)
+        found = {}
+        for name, target in self.what.bands.items():
+            band = own.get(name)
+            if band is None:
+                continue
+            asset = item.assets[band.asset]
+            scale, offset = linear(band, item)
+            wanted_scale = target.scale if target.scale is not None else scale
+            wanted_offset = target.offset if target.offset is not None else 0.0
+            found[name] = Layer(
+                address=self.what.gate.admit(str(asset["href"])),
+                index=band.index,
+                item=item.id,
+                asset=band.asset,
+                dtype=_dtype(band.dtype),
+                nodata=band.nodata,
+                grid=asset_grid(item, asset),
+                factor=scale / wanted_scale,
+                summand=round((offset - wanted_offset) / wanted_scale, 9),
+            )
+        return found
+
+    # -- grid -------------------------------------------------------------------------------------------
+
+    def grid(self) -> GeoBox:
+        """The grid of the cube: see docs/collections.md."""
+        if self.what.geobox is not None:
+            return self.what.geobox
+        crs = self._crs()
+        lattice = self._lattice(crs)
+        areas = [area.bounds(crs) for area in (self.what.area,) if area is not None]
+        room = self.what.margin + 1
+        step_x, step_y = abs(lattice.resolution.x), abs(lattice.resolution.y)
+        for area in self.what.near:
+            west, south, east, north = area.bounds(crs)
+            areas.append((west - room * step_x, south - room * step_y, east + room * step_x, north + room * step_y))
+        return lay(lattice, _meet(areas) if areas else self._extent(crs))
+
+    def _crs(self) -> CRS:
+        footprints: dict[CRS, list[BaseGeometry]] = {}
+        for item, layers in self.layers.items():
+            for name in layers:
+                crs = asset_crs(item, item.assets[layers[name].asset]) or self._probe(layers[name])[0].crs
+                footprints.setdefault(crs, []).append(item.footprint)
+                break
+        return choose_crs(footprints, self._lonlat())
+
+    def _lonlat(self) -> BaseGeometry | None:
+        """The extent asked for, in longitude and latitude."""
+        areas = [area for area in (self.what.area, *self.what.near) if area is not None]
+        whole: BaseGeometry | None = None
+        for area in areas:
+            part = area.to(LONLAT)
+            whole = part if whole is None else whole.intersection(part)
+        return None if whole is None or whole.area == 0 else whole
+
+    def _lattice(self, crs: CRS) -> GeoBox:
+        """The most common grid of the finest band among the items in `crs`."""
+        best: GeoBox | None = None
+        for name in self.what.bands:
+            grids = [self._layer_grid(layers[name], crs) for layers in self.layers.values() if name in layers]
+            known = [grid for grid in grids if grid is not None and grid.crs == crs]
+            known = known or self._probed_grids(name, crs)
+            if known:
+                grid = common_grid(known)
+                if best is None or pixel_area(grid) < pixel_area(best) * (1 - 1e-9):
+                    best = grid
+        if best is None:
+            raise OpenEOError("NoDataAvailable", f"No item has one of the bands {', '.join(self.what.bands)}.")
+        return best
+
+    def _layer_grid(self, layer: Layer, crs: CRS) -> GeoBox | None:
+        return layer.grid or (self._probes[layer.address][0] if layer.address in self._probes else None)
+
+    def _probed_grids(self, name: str, crs: CRS) -> list[GeoBox]:
+        """The grid of the first item in `crs` whose metadata do not tell it."""
+        for item, layers in self.layers.items():
+            layer = layers.get(name)
+            if layer is not None and asset_crs(item, item.assets[layer.asset]) in (crs, None):
+                grid = self._probe(layer)[0]
+                if grid.crs == crs:
+                    return [grid]
+        return []
+
+    def _probe(self, layer: Layer) -> tuple[GeoBox, str, float | None]:
+        if layer.address not in self._probes:
+            self._probes[layer.address] = probe(layer, self.handles)
+        return self._probes[layer.address]
+
+    def _extent(self, crs: CRS) -> Bounds:
+        """Where the items are."""
+        boxes = [self._bounds(item, layer, crs) for item, layers in self.layers.items() for layer in layers.values()]
+        sides = np.array(boxes)
+        return (*sides[:, :2].min(axis=0).tolist(), *sides[:, 2:].max(axis=0).tolist())  # type: ignore[return-value]
+
+    def _bounds(self, item: Item, layer: Layer, crs: CRS) -> Bounds:
+        grid = self._layer_grid(layer, crs)
+        if grid is not None and grid.crs == crs:
+            return tuple(grid.boundingbox)[:4]  # type: ignore[return-value]
+        if grid is not None:
+            box = Area(_box(grid), grid.crs, is_box=True)
+            return tuple(reproject(box.geometry, grid.crs, crs).bounds)  # type: ignore[return-value]
+        return tuple(reproject(item.footprint, LONLAT, crs).bounds)  # type: ignore[return-value]
+
+    # -- values -----------------------------------------------------------------------------------------
+
+    def storage(self, grid: GeoBox) -> tuple[np.dtype, float | int | None]:
+        """Data type and missing value in which all layers fit unchanged."""
+        kinds = {self._kind(layer) for layers in self.layers.values() for layer in layers.values()}
+        if self.what.scaled:
+            wide = any(dtype.kind == "f" and dtype.itemsize > 4 or dtype.itemsize > 4 for dtype, _ in kinds)
+            return np.dtype("float64" if wide else "float32"), math.nan
+        dtype = np.result_type(*[dtype for dtype, _ in kinds])
+        if dtype.kind == "f":
+            return dtype, math.nan
+        if all(nodata is None for _, nodata in kinds) and self._complete(grid):
+            return dtype, None
+        return missing_value(dtype, kinds)
+
+    def _kind(self, layer: Layer) -> tuple[np.dtype, float | None]:
+        dtype, nodata = layer.dtype, layer.nodata
+        if dtype is None or nodata is None and np.dtype(dtype).kind != "f":
+            _, own, other = self._probe(layer)
+            dtype, nodata = dtype or own, nodata if nodata is not None else other
+        kind = np.dtype(dtype)
+        if nodata is not None and (not math.isfinite(nodata) or not float(nodata).is_integer()):
+            nodata = None
+        return kind, nodata
+
+    def _complete(self, grid: GeoBox) -> bool:
+        """Whether every step and band has a layer that covers the whole grid, and no polygon cuts it."""
+        if self.what.area is not None and not self.what.area.is_box:
+            return False
+        return all(
+            any(name in self.layers[item] and self._covers(self.layers[item][name], grid) for item in step.items)
+            for step in self.what.steps
+            for name in self.what.bands
+        )
+
+    def _covers(self, layer: Layer, grid: GeoBox) -> bool:
+        own = self._layer_grid(layer, grid.crs)
+        if own is None or own.crs != grid.crs:
+            return False
+        west, south, east, north = tuple(own.boundingbox)[:4]
+        inner = tuple(grid.boundingbox)[:4]
+        return bool(west <= inner[0] and south <= inner[1] and east >= inner[2] and north >= inner[3])
+
+    def stack(self, step: Step, name: str, crs: CRS) -> list[Layer]:
+        """What is read for a band of a step: items of the cube's reference system first, then the oldest first."""
+        found = []
+        for item in step.items:
+            layer = self.layers[item].get(name)
+            if layer is not None:
+                bounds = self._bounds(item, layer, crs)
+                own = self._layer_grid(layer, crs)
+                foreign = own is not None and own.crs != crs
+                usable = bounds if np.isfinite(bounds).all() else None
+                found.append(
+                    (foreign, replace(layer, bounds=usable and (_grow(usable) if foreign or own is None else usable)))
+                )
+        return [layer for _, layer in sorted(found, key=lambda pair: pair[0])]
+
+    # -- the cube ---------------------------------------------------------------------------------------
+
+    def cube(self) -> Cube:
+        """The lazy cube, with the dimensions (t, bands, y, x)."""
+        grid = self.grid()
+        dtype, fill = self.storage(grid)
+        what, names = self.what, list(self.what.bands)
+        mask = what.area.to(grid.crs) if what.area is not None and not what.area.is_box else None
+        reader = BlockReader(
+            geobox=grid,
+            layers=[[self.stack(step, name, grid.crs) for name in names] for step in what.steps],
+            dtype=dtype,
+            fill=fill,
+            handles=self.handles,
+            mask=mask,
+            physical=[_physical(what.bands[name]) for name in names] if what.scaled else None,
+            soft=what.soft,
+        )
+        shape = (len(what.steps), len(names), *grid.shape)
+        token = tokenize(grid, names, [(step.label, [item.href for item in step.items]) for step in what.steps])
+        values = da.map_blocks(
+            reader,
+            chunks=chunks(shape, dtype.itemsize),
+            dtype=dtype,
+            meta=np.empty((0, 0, 0, 0), dtype=dtype),
+            name=f"load-{token}-{id(reader)}",
+        )
+        return self._wrap(values, grid, None if fill is None or dtype.kind == "f" else int(fill))
+
+    def _wrap(self, values: da.Array, grid: GeoBox, nodata: int | None) -> Cube:
+        t, bands, y, x = self.what.names
+        a, _, c, _, e, f = tuple(grid.affine)[:6]
+        data = xr.DataArray(
+            values,
+            dims=(t, bands, y, x),
+            coords={
+                t: np.array([step.label for step in self.what.steps], dtype="datetime64[ns]"),
+                bands: np.array(list(self.what.bands), dtype=object).astype(str),
+                y: f + (np.arange(grid.shape[0]) + 0.5) * e,
+                x: c + (np.arange(grid.shape[1]) + 0.5) * a,
+            },
+        )
+        return Cube(
+            data,
+            (
+                Dimension(t, "temporal"),
+                Dimension(bands, "bands"),
+                Dimension(y, "spatial", "y", step=float(e)),
+                Dimension(x, "spatial", "x", step=float(a)),
+            ),
+            crs=grid.crs,
+            nodata=nodata,
+            bands={name: cube_band(band, self.what.scaled) for name, band in self.what.bands.items()},
+        )
+
+
+def missing_value(dtype: np.dtype, kinds: set[tuple[np.dtype, float | None]]) -> tuple[np.dtype, int]:
+    """An integer type at least as wide as `dtype` and a value in it that no layer uses for anything but no-data.
+
+    :param kinds: data types of the layers with their no-data values.
+    """
+    while True:
+        limits = np.iinfo(dtype)
+        declared = sorted({int(nodata) for _, nodata in kinds if nodata is not None}, reverse=True)
+        for value in (*declared, int(limits.max), int(limits.min)):
+            free = all(nodata == value or not _holds(kind, value) for kind, nodata in kinds)
+            if free and limits.min <= value <= limits.max:
+                return dtype, value
+        dtype = np.dtype(f"i{min(dtype.itemsize * 2, 8)}") if dtype.itemsize < 8 else np.dtype("float64")
+        if dtype.kind == "f":
+            raise OpenEOError(
+                "FeatureUnsupported", "The 64-bit integer bands of this load leave no value for missing pixels."
+            )
+
+
+def _holds(dtype: np.dtype, value: int) -> bool:
+    if dtype.kind == "b":
+        return value in (0, 1)
+    limits = np.iinfo(dtype)
+    return bool(limits.min <= value <= limits.max)
+
+
+def chunks(shape: tuple[int, int, int, int], itemsize: int) -> tuple[tuple[int, ...], ...]:
+    """Blocks with all dates and bands; smaller ones where there are few or many dates and bands, and fewer bands
+    or dates where even small ones would take too much memory."""
+    steps, bands, height, width = shape
+    few = math.ceil(height / _SIDE) * math.ceil(width / _SIDE) < 4
+    side = _SMALL if few or steps * bands > _MANY else _SIDE
+    plane = itemsize * min(side, height) * min(side, width)
+    planes = max(1, _BLOCK_BYTES // max(plane, 1))
+    bands_at_once = bands if steps * bands <= planes else max(1, min(bands, planes // steps))
+    steps_at_once = steps if steps * bands_at_once <= planes else max(1, planes // bands_at_once)
+    return tuple(
+        _split(length, at_once)
+        for length, at_once in zip(shape, (steps_at_once, bands_at_once, side, side), strict=True)
+    )
+
+
+def _split(length: int, at_once: int) -> tuple[int, ...]:
+    full, rest = divmod(length, max(at_once, 1))
+    return (at_once,) * full + ((rest,) if rest else ())
+
+
+def cube_band(band: AssetBand, scaled: bool) -> Band:
+    """What results tell about a band."""
+    return Band(
+        common_name=band.common_name,
+        wavelength=band.wavelength,
+        scale=None if scaled else band.scale,
+        offset=None if scaled else band.offset,
+        unit=band.unit,
+        description=band.description,
+        nodata=band.nodata,
+    )
+
+
+def _physical(band: AssetBand) -> tuple[float, float]:
+    return (band.scale if band.scale is not None else 1.0), (band.offset if band.offset is not None else 0.0)
+
+
+def _dtype(name: str | None) -> str | None:
+    """The data type of STAC as numpy's; None for those that numpy lacks."""
+    try:
+        return str(np.dtype(name)) if name else None
+    except TypeError:
+        return None
+
+
+def _box(grid: GeoBox) -> BaseGeometry:
+    corners = [(0, 0), (grid.shape[1], 0), (grid.shape[1], grid.shape[0]), (0, grid.shape[0])]
+    return shapely.Polygon([grid.affine @ corner for corner in corners])
+
+
+def _meet(boxes: Sequence[Bounds]) -> Bounds:
+    sides = np.array(boxes)
+    return (*sides[:, :2].max(axis=0).tolist(), *sides[:, 2:].min(axis=0).tolist())  # type: ignore[return-value]
+
+
+def _grow(bounds: Bounds) -> Bounds:
+    """Bounds with room for what the reprojection of footprints and edges leaves out."""
+    room = 0.02 * max(bounds[2] - bounds[0], bounds[3] - bounds[1])
+    return bounds[0] - room, bounds[1] - room, bounds[2] + room, bounds[3] + room

@@ -1,0 +1,301 @@
+"""Reading pixels: one task fills one block of a cube with all its dates and bands."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import rasterio
+import rasterio.errors
+import rasterio.features
+import rasterio.windows
+import shapely
+from affine import Affine
+from odc.geo.crs import CRS
+from odc.geo.geobox import GeoBox
+from rasterio.io import DatasetReader
+from shapely.geometry.base import BaseGeometry
+
+from openeo_backend.catalog import lookup
+from openeo_backend.errors import OpenEOError
+from openeo_backend.sandbox.gdal import DRIVERS
+
+#: Open files that each thread keeps.
+_HANDLES = 64
+
+#: How far a file's georeference may be from the metadata, in pixels.
+_SHIFT = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One band of one asset of one item: where it is and how its values become those of the cube."""
+
+    address: str
+    """As GDAL opens it."""
+
+    index: int
+    item: str
+    asset: str
+    dtype: str | None = None
+    """Data type according to the metadata; a file of another type is an error."""
+
+    nodata: float | None = None
+    """No-data value according to the metadata, else the file's own."""
+
+    grid: GeoBox | None = None
+    """Grid according to the metadata; a file on another grid is an error."""
+
+    bounds: tuple[float, float, float, float] | None = None
+    """Where it lies, in the reference system of the cube; None where that is not known."""
+
+    factor: float = 1.0
+    summand: float = 0.0
+    """Stored values times `factor` plus `summand` are stored values as the collection has them."""
+
+    @property
+    def name(self) -> str:
+        return f"asset '{self.asset}' of item '{self.item}'"
+
+
+class Handles:
+    """Open files by address, a bounded number per thread."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+
+    def __reduce__(self) -> tuple[type[Handles], tuple[()]]:
+        return Handles, ()
+
+    def open(self, address: str) -> Any:
+        """The open file.
+
+        :raises rasterio.errors.RasterioIOError: where it cannot be opened.
+        """
+        kept: OrderedDict[str, Any] = self._local.__dict__.setdefault("kept", OrderedDict())
+        if address in kept:
+            kept.move_to_end(address)
+            return kept[address]
+        if len(kept) >= _HANDLES:
+            kept.popitem(last=False)[1].close()
+        with rasterio.Env():
+            kept[address] = DatasetReader(address, driver=list(DRIVERS), sharing=False)
+        return kept[address]
+
+
+def unreadable(layer: Layer, reason: str) -> OpenEOError:
+    """The error for an asset that cannot be read or is not what its metadata say."""
+    return OpenEOError(
+        "AssetUnreadable",
+        f"The {layer.name} cannot be used: {reason}.",
+        hint="Exclude the item by a narrower extent or a property filter, or set the option 'soft_errors' to skip it.",
+        status=500,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class BlockReader:
+    """Fills blocks of a cube of (t, bands, y, x)."""
+
+    geobox: GeoBox
+    layers: Sequence[Sequence[Sequence[Layer]]]
+    """By time step and band: what is read, the first one on top."""
+
+    dtype: np.dtype
+    fill: float | int | None
+    """What stands for missing values; None where nothing can be missing."""
+
+    handles: Handles
+    mask: BaseGeometry | None = None
+    """Pixels whose centre is outside are missing."""
+
+    physical: Sequence[tuple[float, float]] | None = None
+    """Scale and offset to apply, by band; values are floating point then."""
+
+    soft: Callable[[str], None] | None = None
+    """Told about assets that cannot be read, which are then skipped; None: they are errors."""
+
+    def __call__(self, block_info: Mapping[Any, Any]) -> np.ndarray:
+        """The block at the place that dask tells."""
+        place = [slice(start, stop) for start, stop in block_info[None]["array-location"]]
+        return self.read(*place)
+
+    def read(self, steps: slice, bands: slice, rows: slice, cols: slice) -> np.ndarray:
+        """The values of a part of the cube."""
+        block = crop(self.geobox, rows, cols)
+        shape = (steps.stop - steps.start, bands.stop - bands.start, *block.shape)
+        out = np.full(shape, self.fill if self.fill is not None else 0, dtype=self.dtype)
+        found: dict[Any, lookup.Lookup | None] = {}
+        for t, by_band in enumerate(self.layers[steps]):
+            for b, layers in enumerate(by_band[bands]):
+                self._fill(out[t, b], layers, block, found)
+                if self.physical is not None:
+                    scale, offset = self.physical[bands.start + b]
+                    out[t, b] *= self.dtype.type(scale)
+                    out[t, b] += self.dtype.type(offset)
+        self._mask(out, block)
+        return out
+
+    def _mask(self, out: np.ndarray, block: GeoBox) -> None:
+        if self.mask is None:
+            return
+        box = shapely.box(*tuple(block.boundingbox)[:4])
+        if shapely.contains_properly(self.mask, box):
+            return
+        outside = (
+            rasterio.features.geometry_mask([self.mask], block.shape, block.affine)
+            if self.mask.intersects(box)
+            else np.ones(block.shape, dtype=bool)
+        )
+        out[:, :, outside] = self.fill
+
+    def _fill(
+        self, plane: np.ndarray, layers: Sequence[Layer], block: GeoBox, found: dict[Any, lookup.Lookup | None]
+    ) -> None:
+        """Lay the layers below each other into a plane full of missing values."""
+        missing: np.ndarray | None = None
+        box = tuple(block.boundingbox)[:4]
+        for layer in layers:
+            if layer.bounds is not None and not _meet(layer.bounds, box):
+                continue
+            if missing is not None and not missing.any():
+                return
+            try:
+                part = self._read(layer, block, found)
+            except (rasterio.errors.RasterioError, OpenEOError) as error:
+                self._fail(layer, error)
+                continue
+            if part is None:
+                continue
+            place, values, valid = part
+            if missing is None:
+                if valid is None:
+                    plane[place] = values
+                else:
+                    np.copyto(plane[place], values, where=valid)
+                missing = np.ones(plane.shape, dtype=bool)
+                missing[place] = False if valid is None else ~valid
+            else:
+                take = missing[place] if valid is None else missing[place] & valid
+                np.copyto(plane[place], values, where=take)
+                missing[place] &= ~take
+
+    def _fail(self, layer: Layer, error: Exception) -> None:
+        if isinstance(error, OpenEOError):
+            problem = error
+        else:
+            problem = unreadable(layer, str(error).rstrip("."))
+        if self.soft is None or self.fill is None:
+            raise problem from error
+        self.soft(problem.message)
+
+    def _read(
+        self, layer: Layer, block: GeoBox, found: dict[Any, lookup.Lookup | None]
+    ) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray | None] | None:
+        """Where in the block a layer has pixels, their values as the cube has them, and which of them are valid."""
+        file = self.handles.open(layer.address)
+        crs = check(file, layer)
+        key = (crs, file.transform, file.shape)
+        if key not in found:
+            found[key] = lookup.find(block, file.transform, file.shape, crs)
+        match = found[key]
+        if match is None:
+            return None
+        pixels = file.read(layer.index, window=rasterio.windows.Window.from_slices(*match.window))
+        values, inside = match.take(pixels)
+        nodata = layer.nodata if layer.nodata is not None else file.nodatavals[layer.index - 1]
+        valid = _valid(values, nodata)
+        if inside is not None:
+            valid = inside if valid is None else valid & inside
+        return match.place, self._convert(values, layer), valid
+
+    def _convert(self, values: np.ndarray, layer: Layer) -> np.ndarray:
+        """Stored values of a layer as those of the cube: brought to the collection's scale, kept in range.
+
+        A valid value never becomes the missing one: it moves to the next.
+        """
+        if layer.factor == 1 and layer.summand == 0:
+            return values.astype(self.dtype, copy=False)
+        moved = values.astype("float64") * layer.factor + layer.summand
+        if self.dtype.kind not in "iu":
+            return moved.astype(self.dtype)
+        source = np.iinfo(values.dtype) if values.dtype.kind in "iu" else np.iinfo(self.dtype)
+        kept = np.clip(np.rint(moved), source.min, source.max).astype(self.dtype)
+        if self.fill is not None and source.min <= self.fill <= source.max:
+            step = -1 if self.fill == source.max else 1
+            kept[kept == self.fill] = self.fill + step
+        return kept
+
+
+def crop(grid: GeoBox, rows: slice, cols: slice) -> GeoBox:
+    """A part of an unrotated grid."""
+    a, _, c, _, e, f = tuple(grid.affine)[:6]
+    shape = (rows.stop - rows.start, cols.stop - cols.start)
+    return GeoBox(shape, Affine(a, 0, c + cols.start * a, 0, e, f + rows.start * e), grid.crs)
+
+
+def _meet(one: Sequence[float], other: Sequence[float]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _valid(values: np.ndarray, nodata: float | None) -> np.ndarray | None:
+    """Which values are not missing; None where all are valid."""
+    if values.dtype.kind == "f":
+        valid = ~np.isnan(values)
+        if nodata is not None and not np.isnan(nodata):
+            valid &= values != values.dtype.type(nodata)
+        return valid
+    if nodata is None or np.isnan(nodata):
+        return None
+    if not float(nodata).is_integer() or not np.iinfo(values.dtype).min <= nodata <= np.iinfo(values.dtype).max:
+        return None
+    return np.asarray(values != values.dtype.type(int(nodata)))
+
+
+def check(file: Any, layer: Layer) -> CRS:
+    """The reference system of an open file that is what its metadata say.
+
+    :raises OpenEOError: AssetUnreadable, saying in what the file differs.
+    """
+    if file.crs is None:
+        raise unreadable(layer, "the file has no georeference")
+    if layer.index > file.count:
+        raise unreadable(layer, f"it has {file.count} bands, according to the metadata at least {layer.index}")
+    dtype = file.dtypes[layer.index - 1]
+    if layer.dtype is not None and np.dtype(dtype) != np.dtype(layer.dtype):
+        raise unreadable(layer, f"its data type is {dtype}, according to the metadata {layer.dtype}")
+    crs = CRS(file.crs)
+    if layer.grid is not None:
+        if crs != layer.grid.crs:
+            raise unreadable(layer, f"its reference system is {crs}, according to the metadata {layer.grid.crs}")
+        corners = [(0, 0), (file.width, file.height)]
+        for corner in corners:
+            col, row = ~layer.grid.affine @ (file.transform @ corner)
+            if max(abs(col - corner[0]), abs(row - corner[1])) > max(_SHIFT, 1e-5 * max(file.shape)):
+                said = f"proj:transform {list(layer.grid.affine)[:6]} and proj:shape {list(layer.grid.shape)}"
+                raise unreadable(
+                    layer, f"its grid {list(file.transform)[:6]} {list(file.shape)} is not the one of {said}"
+                )
+        if tuple(file.shape) != tuple(layer.grid.shape):
+            raise unreadable(
+                layer, f"its shape is {list(file.shape)}, according to the metadata {list(layer.grid.shape)}"
+            )
+    return crs
+
+
+def probe(layer: Layer, handles: Handles) -> tuple[GeoBox, str, float | None]:
+    """Grid, data type and no-data value of a file whose metadata do not tell.
+
+    :raises OpenEOError: AssetUnreadable.
+    """
+    try:
+        file = handles.open(layer.address)
+    except rasterio.errors.RasterioError as error:
+        raise unreadable(layer, str(error).rstrip(".")) from error
+    crs = check(file, layer)
+    grid = GeoBox(file.shape, file.transform, crs)
+    return grid, str(file.dtypes[layer.index - 1]), file.nodatavals[layer.index - 1]

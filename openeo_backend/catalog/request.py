@@ -1,0 +1,54 @@
+"""What a load asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from odc.geo.geobox import GeoBox
+
+from openeo_backend.graph.callback import Callback
+from openeo_backend.graph.effects import LoadHints
+
+
+@dataclass(frozen=True, eq=False)
+class LoadRequest:
+    """The arguments of a load, as the process received them.
+
+    What later processes need beside (`env.hint`) is taken into account by the catalog, not here.
+    """
+
+    spatial_extent: Any = None
+    """Bounding box, GeoJSON or vector cube; None sets no limit."""
+
+    temporal_extent: Any = None
+    """[start, end) as texts, one of them may be None; None sets no limit."""
+
+    bands: tuple[str, ...] | None = None
+    """Names or common names, in the order wanted; None means all."""
+
+    properties: Mapping[str, Callback] = field(default_factory=dict)
+    """A condition per property; all must hold."""
+
+    geobox: GeoBox | None = None
+    """The grid to load on instead of the one that the data suggest."""
+
+
+class Log(Protocol):
+    """Where a load tells the user what it does."""
+
+    def __call__(self, level: Any, message: str) -> None: ...
+
+
+class Surroundings(Protocol):
+    """What a load needs of the `env` of its process."""
+
+    @property
+    def log(self) -> Log: ...
+
+    @property
+    def hint(self) -> LoadHints: ...
+
+    @property
+    def options(self) -> Mapping[str, Any]: ...

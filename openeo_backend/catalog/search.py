@@ -1,0 +1,123 @@
+"""Finding the items of a load, and telling why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import shapely
+from odc.geo.crs import CRS
+from shapely.geometry.base import BaseGeometry
+
+from openeo_backend.catalog import filters
+from openeo_backend.catalog.item import Item
+from openeo_backend.catalog.sources import ItemQuery, Source, overlaps
+from openeo_backend.cube.extent import Area, Interval
+from openeo_backend.errors import OpenEOError
+from openeo_backend.graph.callback import Callback
+
+#: Room in degrees around the extents of later filters, which may need a margin of pixels.
+_ROOM = 0.01
+
+LONLAT = CRS("EPSG:4326")
+
+_DAY = np.timedelta64(24, "h")
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """What a load asks for, parsed."""
+
+    area: Area | None = None
+    near: Sequence[Area] = ()
+    """Extents of later filters, which all apply."""
+
+    interval: Interval = field(default_factory=Interval)
+    labels: Interval = field(default_factory=Interval)
+    """Interval of later filters, on the labels of the time steps."""
+
+    properties: Mapping[str, Callback] = field(default_factory=dict)
+
+    def lonlat(self) -> BaseGeometry | None:
+        """Where items must lie, in longitudes from -180 to 180."""
+        whole: BaseGeometry | None = None
+        for area, room in [*[(near, _ROOM) for near in self.near], *([(self.area, 0.0)] if self.area else [])]:
+            part = around(area.to(LONLAT))
+            part = shapely.buffer(part, room, join_style="mitre") if room else part
+            whole = part if whole is None else whole.intersection(part)
+        return whole
+
+    def times(self) -> Interval:
+        """When items must lie: a day around the labels wanted, as solar days differ from UTC days."""
+        start = None if self.labels.start is None else self.labels.start - _DAY
+        end = None if self.labels.end is None else self.labels.end + 2 * _DAY
+        return self.interval.meet(Interval(start, end))
+
+
+def around(geometry: BaseGeometry) -> BaseGeometry:
+    """A geometry in longitudes from -180 to 180: what lies beyond moves to the other side."""
+    west, _, east, _ = geometry.bounds
+    if west >= -180 and east <= 180:
+        return geometry
+    parts = []
+    for turn in (-360, 0, 360):
+        part = shapely.intersection(geometry, shapely.box(-180 + turn, -90, 180 + turn, 90))
+        parts.append(shapely.transform(part, lambda points, turn=turn: points - [turn, 0]))
+    return shapely.union_all(parts)
+
+
+def find(source: Source, id: str, search: Search, most: int) -> list[Item]:
+    """The items of a load, oldest first.
+
+    :raises OpenEOError: NoDataAvailable, with what was asked for, what there is, and how many items each condition
+        removed.
+    """
+    wanted = filters.conditions(search.properties)
+    query = ItemQuery(search.lonlat(), search.times(), filters.to_cql2(wanted), most)
+    counts: list[str] = []
+    found = _within(source.items(id, query), search.times())
+    for name, condition in wanted.items():
+        kept = [item for item in found if filters.passes(item, name, condition)]
+        if len(kept) < len(found):
+            counts.append(f"{len(found) - len(kept)} of {len(found)} items are removed by the condition on '{name}'")
+        found = kept
+    if not found:
+        raise no_data(source, id, search, counts)
+    return found
+
+
+def _within(items: Sequence[Item], interval: Interval) -> list[Item]:
+    starts = np.array([item.start for item in items], dtype="datetime64[ns]")
+    ends = np.array([item.end for item in items], dtype="datetime64[ns]")
+    return [item for item, keep in zip(items, overlaps(starts, ends, interval), strict=True) if keep]
+
+
+def no_data(source: Source, id: str, search: Search, counts: Sequence[str]) -> OpenEOError:
+    """The error for a load without items."""
+    asked = [f"spatial extent {area.describe()}" for area in (search.area, *search.near) if area is not None]
+    if search.interval.meet(search.labels) != Interval():
+        asked.append(f"temporal extent {search.interval.meet(search.labels).describe()}")
+    told = list(counts)
+    if not told and source.complete():
+        everything = source.sample(id)
+        area, times = search.lonlat(), search.times()
+        inside = [item for item in everything if area is None or item.footprint.intersects(area)]
+        told.append(f"{len(everything) - len(inside)} of {len(everything)} items lie outside of the spatial extent")
+        told.append(
+            f"{len(inside) - len(_within(inside, times))} of the other {len(inside)} outside of the temporal extent"
+        )
+    return OpenEOError(
+        "NoDataAvailable",
+        f"The collection '{id}' has no data for {' and '.join(asked) or 'the conditions'}. "
+        f"Available: {_available(source, id)}. {'; '.join(told).capitalize()}.".replace(" .", ""),
+        hint="Widen the extents or relax the conditions.",
+    )
+
+
+def _available(source: Source, id: str) -> str:
+    extent = source.collection(id).get("extent") or {}
+    box = ((extent.get("spatial") or {}).get("bbox") or [None])[0]
+    interval = ((extent.get("temporal") or {}).get("interval") or [[None, None]])[0]
+    times = " to ".join(".." if end is None else str(end) for end in interval)
+    return f"bounding box {box}, {times}"

@@ -1,0 +1,224 @@
+"""Where STAC comes from: static catalogs and APIs behind one protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import Any, Protocol
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from openeo_backend.catalog.documents import Documents
+from openeo_backend.catalog.hrefs import is_url, resolve
+from openeo_backend.catalog.item import Item, read_item
+from openeo_backend.cube.extent import Interval
+from openeo_backend.errors import OpenEOError
+
+
+@dataclass(frozen=True)
+class ItemQuery:
+    """Which items are wanted. A source may return more than match, never fewer."""
+
+    area: BaseGeometry | None = None
+    """Longitude and latitude."""
+
+    interval: Interval = field(default_factory=Interval)
+    filter: Mapping[str, Any] | None = None
+    """CQL2 (JSON) for sources that evaluate it."""
+
+    most: int = 20_000
+    """More items than this are an error."""
+
+
+class Source(Protocol):
+    """Collections and their items."""
+
+    root: Path | None
+    """The folder below which its assets may lie; None where they must be remote."""
+
+    def ids(self) -> list[str]: ...
+
+    def collection(self, id: str) -> Mapping[str, Any]:
+        """The STAC collection, hrefs absolute."""
+
+    def items(self, id: str, query: ItemQuery) -> list[Item]:
+        """Items that may match."""
+
+    def sample(self, id: str) -> list[Item]:
+        """Some items (all, where they are at hand) to learn bands and properties from."""
+
+    def complete(self) -> bool:
+        """Whether `sample` is all items."""
+
+    def queryables(self, id: str) -> Mapping[str, Any] | None:
+        """JSON Schema properties by queryable, where the source publishes them."""
+
+
+class ItemIndex:
+    """Items in memory, found by area and time."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self.all = sorted(items, key=lambda item: (item.start, item.id))
+        self._tree = shapely.STRtree([item.footprint for item in self.all])
+        self._starts = np.array([item.start for item in self.all], dtype="datetime64[ns]")
+        self._ends = np.array([item.end for item in self.all], dtype="datetime64[ns]")
+
+    def find(self, area: BaseGeometry | None, interval: Interval) -> list[Item]:
+        """Items whose footprint meets `area` and whose time lies in (or period meets) `interval`, oldest first."""
+        keep = overlaps(self._starts, self._ends, interval)
+        if area is not None:
+            near = np.zeros(len(self.all), dtype=bool)
+            near[self._tree.query(area, predicate="intersects")] = True
+            keep &= near
+        return [self.all[index] for index in np.flatnonzero(keep)]
+
+
+def overlaps(starts: np.ndarray, ends: np.ndarray, interval: Interval) -> np.ndarray:
+    """Which moments lie in the half-open interval, and which periods meet it."""
+    keep = np.ones(np.shape(starts), dtype=bool)
+    if interval.end is not None:
+        keep &= starts < interval.end
+    if interval.start is not None:
+        keep &= ends >= interval.start
+    return keep
+
+
+def enrich(document: Mapping[str, Any], collection: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An item document whose assets have what `item_assets` of the collection say and they do not."""
+    templates = collection.get("item_assets")
+    if not templates:
+        return document
+    assets = {
+        key: {**templates[key], **asset} if isinstance(templates.get(key), Mapping) else asset
+        for key, asset in (document.get("assets") or {}).items()
+    }
+    return {**document, "assets": assets}
+
+
+def links(document: Mapping[str, Any], address: str, *rels: str) -> list[str]:
+    """Absolute addresses of the links with one of the given relations."""
+    return [
+        resolve(address, str(link["href"]))
+        for link in document.get("links") or ()
+        if isinstance(link, Mapping) and link.get("rel") in rels and link.get("href")
+    ]
+
+
+class StaticSource:
+    """A static catalog or collection. Collections are read at once, items when a collection is first used."""
+
+    def __init__(self, documents: Documents, address: str, document: Mapping[str, Any], most: int = 20_000) -> None:
+        self.root = documents.root
+        self._documents = documents
+        self._address = address
+        self._document = document
+        self._most = most
+        self._indexes: dict[str, ItemIndex] = {}
+        self._lock = Lock()
+
+    @cached_property
+    def _collections(self) -> dict[str, tuple[str, Mapping[str, Any]]]:
+        found: dict[str, tuple[str, Mapping[str, Any]]] = {}
+        for address, document in self._walk(self._address, self._document):
+            if document.get("type") == "Collection":
+                found.setdefault(str(document["id"]), (address, document))
+        return found
+
+    def _walk(self, address: str, document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """The document and the catalogs and collections below it, each once."""
+        stack, seen = [(address, document)], {address}
+        while stack:
+            address, document = stack.pop(0)
+            yield address, document
+            for child in links(document, address, "child"):
+                if child not in seen:
+                    seen.add(child)
+                    stack.append((child, self._documents.read(child)))
+
+    def ids(self) -> list[str]:
+        return list(self._collections)
+
+    def collection(self, id: str) -> Mapping[str, Any]:
+        address, document = self._collections[id]
+        relations = [{**link, "href": resolve(address, str(link["href"]))} for link in document.get("links") or ()]
+        return {**document, "links": relations}
+
+    def items(self, id: str, query: ItemQuery) -> list[Item]:
+        return self._index(id).find(query.area, query.interval)
+
+    def sample(self, id: str) -> list[Item]:
+        return self._index(id).all
+
+    def complete(self) -> bool:
+        return True
+
+    def queryables(self, id: str) -> Mapping[str, Any] | None:
+        return None
+
+    def _index(self, id: str) -> ItemIndex:
+        with self._lock:
+            if id not in self._indexes:
+                self._indexes[id] = ItemIndex(self._read_items(*self._collections[id]))
+            return self._indexes[id]
+
+    def _read_items(self, address: str, collection: Mapping[str, Any]) -> list[Item]:
+        addresses: list[str] = []
+        for place, document in self._walk(address, collection):
+            if place == address or document.get("type") == "Catalog":
+                addresses += links(document, place, "item")
+        if len(addresses) > self._most:
+            raise too_many(str(collection.get("id")), self._most)
+        return read_items(self._documents, addresses, collection)
+
+
+def read_items(documents: Documents, addresses: list[str], collection: Mapping[str, Any]) -> list[Item]:
+    """The items at the given addresses; remote ones several at a time."""
+
+    def read(address: str) -> Item:
+        return read_item(enrich(documents.read(address), collection), address)
+
+    if any(is_url(address) for address in addresses):
+        with ThreadPoolExecutor(8) as pool:
+            return list(pool.map(read, addresses))
+    return [read(address) for address in addresses]
+
+
+def too_many(id: str, most: int) -> OpenEOError:
+    return OpenEOError(
+        "ProcessGraphComplexity",
+        f"More than {most:,} items of '{id}' match.",
+        hint="Narrow the spatial extent, the temporal extent or the properties.",
+    )
+
+
+class FixedSource:
+    """Items that are already known, as one collection."""
+
+    def __init__(self, collection: Mapping[str, Any], items: Iterable[Item], root: Path | None = None) -> None:
+        self.root = root
+        self._collection = collection
+        self._index = ItemIndex(items)
+
+    def ids(self) -> list[str]:
+        return [str(self._collection["id"])]
+
+    def collection(self, id: str) -> Mapping[str, Any]:
+        return self._collection
+
+    def items(self, id: str, query: ItemQuery) -> list[Item]:
+        return self._index.find(query.area, query.interval)
+
+    def sample(self, id: str) -> list[Item]:
+        return self._index.all
+
+    def complete(self) -> bool:
+        return True
+
+    def queryables(self, id: str) -> Mapping[str, Any] | None:
+        return None

@@ -1,0 +1,155 @@
+"""STAC APIs as sources of collections and items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from threading import Lock
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import numpy as np
+import shapely
+
+from openeo_backend.catalog.documents import Documents
+from openeo_backend.catalog.hrefs import resolve
+from openeo_backend.catalog.item import Item, read_item
+from openeo_backend.catalog.sources import ItemQuery, enrich, links, too_many
+from openeo_backend.cube.extent import Interval
+from openeo_backend.errors import OpenEOError
+
+#: Items asked for at a time.
+_PAGE = 250
+
+
+def is_api(document: Mapping[str, Any]) -> bool:
+    """Whether a catalog is the landing page of a STAC API with item search."""
+    return any(link.get("rel") == "search" for link in document.get("links") or () if isinstance(link, Mapping))
+
+
+class ApiSource:
+    """A STAC API, or one collection of it.
+
+    :param document: the landing page read from `address`.
+    :param only: ids to which the source is restricted.
+    """
+
+    def __init__(
+        self, documents: Documents, address: str, document: Mapping[str, Any], only: list[str] | None = None
+    ) -> None:
+        self.root = None
+        self._documents = documents
+        self._address = address
+        self._only = only
+        self._conforms = [str(c) for c in document.get("conformsTo") or ()]
+        searches = [link for link in document["links"] if link.get("rel") == "search"]
+        self._posts = any(str(link.get("method", "GET")).upper() == "POST" for link in searches)
+        self._search = resolve(address, str(searches[0]["href"])).split("?", 1)[0]
+        self._data = (links(document, address, "data") or [f"{address.rstrip('/')}/collections"])[0].split("?", 1)[0]
+        self._lock = Lock()
+        self._samples: dict[str, list[Item]] = {}
+
+    @property
+    def filters(self) -> bool:
+        """Whether the API evaluates CQL2 in JSON."""
+        text = " ".join(self._conforms)
+        return "item-search#filter" in text and "cql2-json" in text and self._posts
+
+    @cached_property
+    def _collections(self) -> dict[str, Mapping[str, Any]]:
+        found: dict[str, Mapping[str, Any]] = {}
+        if self._only is not None:
+            for id in self._only:
+                found[id] = self._absolute(self._documents.read(f"{self._data}/{quote(id)}"))
+            return found
+        url: str | None = self._data
+        seen = set()
+        while url and url not in seen:
+            seen.add(url)
+            page = self._documents.read(url)
+            for collection in page.get("collections") or ():
+                found.setdefault(str(collection["id"]), self._absolute(collection))
+            url = next(iter(links(page, url, "next")), None)
+        return found
+
+    def _absolute(self, collection: Mapping[str, Any]) -> Mapping[str, Any]:
+        base = next(iter(links(collection, self._data, "self")), self._data)
+        relations = [{**link, "href": resolve(base, str(link["href"]))} for link in collection.get("links") or ()]
+        return {**collection, "links": relations}
+
+    def ids(self) -> list[str]:
+        return list(self._collections)
+
+    def collection(self, id: str) -> Mapping[str, Any]:
+        return self._collections[id]
+
+    def complete(self) -> bool:
+        return False
+
+    def sample(self, id: str) -> list[Item]:
+        with self._lock:
+            if id not in self._samples:
+                documents = next(self._pages({"collections": [id], "limit": 10}), ())
+                self._samples[id] = [self._item(document, id) for document in documents]
+            return self._samples[id]
+
+    def queryables(self, id: str) -> Mapping[str, Any] | None:
+        rel = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
+        address = next(iter(links(self.collection(id), self._data, rel)), None)
+        return self._documents.read(address).get("properties") if address else None
+
+    def items(self, id: str, query: ItemQuery) -> list[Item]:
+        found: dict[str, Item] = {}
+        for page in self._pages(self._body(id, query)):
+            for document in page:
+                item = self._item(document, id)
+                found.setdefault(item.id, item)
+            if len(found) > query.most:
+                raise too_many(id, query.most)
+        return sorted(found.values(), key=lambda item: (item.start, item.id))
+
+    def _item(self, document: Mapping[str, Any], id: str) -> Item:
+        address = next(iter(links(document, self._search, "self")), self._search)
+        return read_item(enrich(document, self.collection(id)), address)
+
+    def _body(self, id: str, query: ItemQuery) -> dict[str, Any]:
+        body: dict[str, Any] = {"collections": [id], "limit": _PAGE}
+        if query.area is not None:
+            body["intersects"] = shapely.geometry.mapping(query.area)
+        if query.interval != Interval():
+            ends = (query.interval.start, query.interval.end)
+            body["datetime"] = "/".join(".." if t is None else f"{np.datetime_as_string(t, unit='s')}Z" for t in ends)
+        if query.filter is not None and self.filters:
+            body |= {"filter": query.filter, "filter-lang": "cql2-json"}
+        return body
+
+    def _pages(self, body: dict[str, Any]) -> Iterator[list[Mapping[str, Any]]]:
+        """Pages of item documents, following `next` links of either method."""
+        method, url = ("POST" if self._posts else "GET"), self._search
+        if not self._posts:
+            url = f"{url}?{urlencode(_query(body))}"
+        while True:
+            page = self._documents.post(url, body) if method == "POST" else self._documents.read(url)
+            features = page.get("features")
+            if not isinstance(features, list):
+                raise OpenEOError("FileContentInvalid", f"The STAC API at {self._address} answers without features.")
+            yield features
+            following = next((link for link in page.get("links") or () if link.get("rel") == "next"), None)
+            if following is None or not features:
+                return
+            url = resolve(url, str(following["href"]))
+            method = str(following.get("method", "GET")).upper()
+            if method == "POST":
+                sent = following.get("body") or {}
+                body = {**body, **sent} if following.get("merge") or not sent else dict(sent)
+
+
+def _query(body: Mapping[str, Any]) -> dict[str, str]:
+    """The search body as parameters of a GET request."""
+    query = {"collections": ",".join(body["collections"]), "limit": str(body["limit"])}
+    if "datetime" in body:
+        query["datetime"] = body["datetime"]
+    if "intersects" in body:
+        bounds = shapely.geometry.shape(body["intersects"]).bounds
+        query["bbox"] = ",".join(repr(float(side)) for side in bounds)
+    return query
