@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -29,7 +30,6 @@ from openeo_backend.catalog.demo.stac import (
     make_item,
     write_catalog,
     write_collection,
-    write_json,
 )
 
 Items = list[dict[str, Any]]
@@ -45,45 +45,46 @@ def write_archive(folder: Path, progress: Callable[[int, int], None], scenario: 
     """
     scenario = scenario or Scenario()
     landscape = make_landscape(scenario)
-    optical, radar, height, cover = sentinel2(scenario), sentinel1(scenario), terrain(scenario), land_cover(scenario)
-    steps: list[tuple[CollectionSpec, Callable[[], Items]]] = [
-        *(
-            (optical, partial(_write_optical, folder, scenario, landscape, optical, k))
-            for k in range(len(scenario.days))
-        ),
-        *(
-            (radar, partial(_write_radar, folder, scenario, landscape, radar, k))
-            for k in range(len(scenario.radar_days))
-        ),
-        (height, partial(_write_terrain, folder, scenario, landscape, height)),
-        (cover, partial(_write_cover, folder, scenario, landscape, cover)),
-    ]
+    specs = [sentinel2(scenario), sentinel1(scenario), terrain(scenario), land_cover(scenario)]
+    written = write_collections(folder, scenario, landscape, specs, progress)
+    polygons = reference_polygons(scenario, landscape)
+    (folder / REFERENCE).parent.mkdir(parents=True, exist_ok=True)
+    (folder / REFERENCE).write_text(json.dumps(polygons) + "\n", encoding="utf-8")
+    reference = {
+        "rel": "related",
+        "href": f"./{REFERENCE}",
+        "type": "application/geo+json",
+        "title": "Reference polygons with crop labels",
+    }
+    text = "About 5 x 5 km of fields, forest, water and a town, seen by Sentinel-1 and Sentinel-2 for 14 months."
+    return write_catalog(folder, "openeo-backend-demo", text, written, [reference])
 
+
+def write_collections(
+    folder: Path,
+    scenario: Scenario,
+    landscape: Landscape,
+    specs: Sequence[CollectionSpec],
+    progress: Callable[[int, int], None],
+) -> list[CollectionSpec]:
+    """Write the collections of `specs` and return those that have items."""
+    counts = {"optical": len(scenario.days), "radar": len(scenario.radar_days)}
+    work = [
+        (spec, partial(_MAKERS[spec.kind], folder, scenario, landscape, spec, index))
+        for spec in specs
+        for index in range(counts.get(spec.kind, 1))
+    ]
     items: dict[str, Items] = {}
-    progress(0, len(steps))
+    progress(0, len(work))
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as threads:
-        results = [(spec, threads.submit(step)) for spec, step in steps]
+        results = [(spec, threads.submit(step)) for spec, step in work]
         for done, (spec, future) in enumerate(results, start=1):
             items.setdefault(spec.id, []).extend(future.result())
-            progress(done, len(steps))
-    specs = [spec for spec in (optical, radar, height, cover) if items.get(spec.id)]
-    for spec in specs:
+            progress(done, len(work))
+    written = [spec for spec in specs if items.get(spec.id)]
+    for spec in written:
         write_collection(folder / spec.id.lower(), spec, items[spec.id])
-    write_json(folder / REFERENCE, reference_polygons(scenario, landscape))
-    return write_catalog(
-        folder,
-        "openeo-backend-demo",
-        "About 5 x 5 km of fields, forest, water and a town, seen by Sentinel-1 and Sentinel-2 for 14 months.",
-        specs,
-        [
-            {
-                "rel": "related",
-                "href": f"./{REFERENCE}",
-                "type": "application/geo+json",
-                "title": "Reference polygons with crop labels",
-            }
-        ],
-    )
+    return written
 
 
 def write_bands(folder: Path, spec: CollectionSpec, name: str, grid: Grid, bands: Mapping[str, NDArray]) -> None:
@@ -143,14 +144,14 @@ def _write_radar(folder: Path, scenario: Scenario, landscape: Landscape, spec: C
     return [make_item(spec, name, scene.time, scene.grid, shape, properties)]
 
 
-def _write_terrain(folder: Path, scenario: Scenario, landscape: Landscape, spec: CollectionSpec) -> Items:
+def _write_terrain(folder: Path, scenario: Scenario, landscape: Landscape, spec: CollectionSpec, index: int) -> Items:
     grid = _degrees(scenario, 1 / 3600)
     period = datetime(2010, 12, 12, tzinfo=UTC), datetime(2015, 1, 16, tzinfo=UTC)
     heights = nearest(landscape.elevation, landscape.grid, grid, math.nan)
     return [_write_static(folder, spec, "DEM_SYNTHETIC", grid, np.round(heights, 2), period)]
 
 
-def _write_cover(folder: Path, scenario: Scenario, landscape: Landscape, spec: CollectionSpec) -> Items:
+def _write_cover(folder: Path, scenario: Scenario, landscape: Landscape, spec: CollectionSpec, index: int) -> Items:
     grid = _degrees(scenario, 1 / 12_000)
     classes = np.array([cover.worldcover for cover in COVERS], dtype=np.uint8)[landscape.cover]
     period = datetime(2021, 1, 1, tzinfo=UTC), datetime(2021, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -173,3 +174,11 @@ def _degrees(scenario: Scenario, step: float) -> Grid:
     west, south, east, north = shape.bounds
     left, top = math.floor(west / step), math.ceil(north / step)
     return Grid(4326, left * step, top * step, step, math.ceil(east / step) - left, top - math.floor(south / step))
+
+
+_MAKERS: Mapping[str, Callable[[Path, Scenario, Landscape, CollectionSpec, int], Items]] = {
+    "optical": _write_optical,
+    "radar": _write_radar,
+    "terrain": _write_terrain,
+    "cover": _write_cover,
+}

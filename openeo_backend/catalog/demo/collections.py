@@ -79,6 +79,7 @@ def sentinel2(scenario: Scenario) -> CollectionSpec:
         )  # fmt: skip
     return CollectionSpec(
         id="SENTINEL2_L2A",
+        kind="optical",
         title="Sentinel-2 L2A (synthetic)",
         description=(
             "Surface reflectance, scene classes and angles like those of Sentinel-2 Level-2A, of a landscape of "
@@ -102,6 +103,7 @@ def sentinel1(scenario: Scenario) -> CollectionSpec:
     )
     return CollectionSpec(
         id="SENTINEL1_GRD",
+        kind="radar",
         title="Sentinel-1 GRD backscatter (synthetic)",
         description=(
             "Linear backscatter (sigma0, ellipsoid, geocoded) in VV and VH like that made from Sentinel-1 IW GRD, "
@@ -124,6 +126,7 @@ def sentinel1(scenario: Scenario) -> CollectionSpec:
 def terrain(scenario: Scenario) -> CollectionSpec:
     return CollectionSpec(
         id="COPERNICUS_30",
+        kind="terrain",
         title="Terrain, 30 m (synthetic)",
         description="Height of hills and a valley that do not exist, on the grid of the Copernicus DEM GLO-30.",
         bands=(BandSpec("DEM", "float32", math.nan, 3 * scenario.resolution, "Height", unit="m"),),
@@ -134,6 +137,7 @@ def terrain(scenario: Scenario) -> CollectionSpec:
 def land_cover(scenario: Scenario) -> CollectionSpec:
     return CollectionSpec(
         id="ESA_WORLDCOVER_10M_2021_V2",
+        kind="cover",
         title="Land cover, 10 m (synthetic)",
         description="The true land cover of the synthetic landscape in the classes of ESA WorldCover 2021 V200.",
         bands=(BandSpec("MAP", "uint8", 0, scenario.resolution, "Land cover", classes=LAND_COVER),),

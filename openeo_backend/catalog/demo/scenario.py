@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Transformer
 from shapely import Polygon, box
-from shapely.ops import transform as shapely_transform
 
 #: Pixels of the finest grid around the published area for which ground is made too, so that grids of other
 #: CRSs, which are rotated against this one, are filled to their corners.
@@ -142,7 +142,7 @@ def reproject(polygon: Polygon, source: int, target: int) -> Polygon:
     west, south, east, north = polygon.bounds
     dense = polygon.segmentize(max(east - west, north - south) / 8)
     move = Transformer.from_crs(source, target, always_xy=True)
-    return shapely_transform(lambda x, y: move.transform(x, y), dense)
+    return shapely.transform(dense, move.transform, interleaved=False)
 
 
 def nearest(values: NDArray, source: Grid, target: Grid, fill: float) -> NDArray:

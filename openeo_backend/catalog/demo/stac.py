@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from shapely import Polygon, box
 from shapely.geometry import mapping
@@ -113,6 +113,8 @@ class CollectionSpec:
     title: str
     description: str
     bands: tuple[BandSpec, ...]
+    kind: Literal["optical", "radar", "terrain", "cover", "other"] = "other"
+    """Which part of the generator makes its items."""
     keywords: tuple[str, ...] = ()
     summaries: Mapping[str, Any] = field(default_factory=dict)
     extensions: tuple[str, ...] = ()
