@@ -85,6 +85,7 @@ def create_app(backend: Backend, resources: Iterable[Blueprint] = RESOURCES) -> 
     app.extensions[access.AUTHENTICATE] = Authenticator.of(backend.settings, backend.store)
     app.extensions[credentials.BRAKES] = credentials.Brakes.new()
     app.extensions[sync.SLOTS] = sync.Slots(backend.settings.limits.sync_slots)
+    sync.sweep(backend.settings)
     app.register_blueprint(pages.blueprint)
     for version in VERSIONS:
         root = Blueprint(f"v{version.replace('.', '_')}", __name__, url_prefix=f"/openeo/{version}")

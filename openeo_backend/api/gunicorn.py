@@ -56,8 +56,8 @@ def serve(backend_factory: Callable[[], Backend], settings: Settings, listener: 
     :param listener: from :func:`bind`; by default one is made.
     :raises SettingsError: where the address cannot be listened on; nothing has been started then.
     """
-    with listener or bind(settings) as bound:
-        Server(backend_factory, settings, bound.fileno()).run()
+    file = (listener or bind(settings)).detach()  # gunicorn closes it
+    Server(backend_factory, settings, file).run()
 
 
 class Server(BaseApplication):
@@ -93,7 +93,7 @@ class Server(BaseApplication):
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        logs.setup(self._settings.log.level, self._settings.log.format)
+        logs.configure(self._settings.log)
         return create_app(self._backend_factory())
 
 

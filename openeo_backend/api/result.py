@@ -19,7 +19,7 @@ from openeo_backend.api.access import backend, current_user, unlisted
 from openeo_backend.api.billing import budget_of, plan_of
 from openeo_backend.api.body import json_body
 from openeo_backend.api.submission import log_level_of, process_of
-from openeo_backend.api.sync import SLOTS, STOPPING, Journal, Slots, Watch
+from openeo_backend.api.sync import FOLDER, SLOTS, STOPPING, Journal, Slots, Watch
 from openeo_backend.api.urls import url
 from openeo_backend.errors import OpenEOError
 from openeo_backend.jobs import options
@@ -50,7 +50,7 @@ def compute() -> Response:
     with slots.hold():
         id = f"s-{uuid.uuid4().hex}"
         settings = backend().settings
-        folder = settings.data_dir / "sync" / id
+        folder = settings.data_dir / FOLDER / id
         folder.mkdir(parents=True)
         limits = settings.limits
         run = RunRequest(
@@ -70,7 +70,10 @@ def compute() -> Response:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-    response.call_on_close(partial(shutil.rmtree, folder, ignore_errors=True))
+    if outcome.files and not outcome.error:
+        response.call_on_close(partial(shutil.rmtree, folder, ignore_errors=True))
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
     response.headers["Link"] = f'<{_monitor(id)}>; rel="monitor"'
     response.headers["OpenEO-Identifier"] = id
     response.headers["OpenEO-Costs"] = "0"
@@ -93,7 +96,7 @@ def _run(run: RunRequest, user: str) -> Outcome:
     watch, journal = Watch(connection, limits.sync_seconds, stopping), Journal()
     with logs.context(sync=run.id, user=user):
         outcome = backend().runner(run, journal.note, watch.is_over)
-    if outcome.cancelled or (outcome.error and watch.is_late()):
+    if outcome.cancelled or (outcome.error and outcome.error["code"] == "RequestTimeout"):
         outcome = Outcome(error=_stopped(watch, limits.sync_seconds).json())
     backend().store.requests.add(user, run.id, run.log_level, journal.close(outcome))
     return outcome

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from openeo_backend.errors import OpenEOError
 from openeo_backend.observe.clock import timestamp
 from openeo_backend.run.request import Event, Outcome
+from openeo_backend.settings import Settings
 
 #: Key of the Slots in `app.extensions`.
 SLOTS = "openeo_backend.slots"
@@ -20,8 +22,20 @@ SLOTS = "openeo_backend.slots"
 #: Key of a function in `app.extensions` that tells whether the server stops; absent where nobody knows.
 STOPPING = "openeo_backend.stopping"
 
+#: Where running requests keep their files, in the data directory.
+FOLDER = "sync"
+
 #: Most log entries kept of one request.
 MOST_ENTRIES = 10_000
+
+
+def sweep(settings: Settings) -> None:
+    """Delete the files of requests that a killed server left behind; what may still be running or sent stays."""
+    oldest = time.time() - settings.limits.sync_seconds - 3600
+    for folder in (settings.data_dir / FOLDER).glob("*"):
+        with suppress(OSError):
+            if folder.stat().st_mtime < oldest:
+                shutil.rmtree(folder)
 
 
 class Slots:

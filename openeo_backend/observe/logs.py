@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
+
+from openeo_backend.settings import LogSettings
 
 #: Ids that every line of the log carries while they are set.
 _context: ContextVar[dict[str, str] | None] = ContextVar("log_context", default=None)
@@ -46,14 +48,14 @@ def clear() -> None:
     _context.set(None)
 
 
-def setup(level: str, form: Literal["text", "json"], stream: TextIO | None = None) -> None:
-    """Send the log of this process to `stream` (standard error by default) in the given form."""
+def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
+    """Send the log of this process to `stream` (standard error by default), as the settings say."""
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonLines() if form == "json" else TextLines())
+    handler.setFormatter(JsonLines() if settings.format == "json" else TextLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("openeo_backend").setLevel(level.upper())
+    logging.getLogger("openeo_backend").setLevel(settings.level.upper())
 
 
 def conceal(text: str) -> str:

@@ -183,7 +183,7 @@ def login(backend: StandIn) -> Callable[[str], dict[str, str]]:
 def live(app: Flask) -> Iterator[str]:
     """The URL of a server of the application on this machine."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
