@@ -11,7 +11,7 @@ import xarray as xr
 from odc.geo.crs import CRS
 
 from openeo_backend.cube import Cube, Dimension
-from openeo_backend.cube.labels import coordinate, labels_json
+from openeo_backend.cube.labels import coordinate, instant, labels_json
 from openeo_backend.cube.pixels import LabeledList
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.callback import Scope
@@ -106,7 +106,11 @@ def dimension(name: str, entry: Mapping[str, Any]) -> Dimension:
 
 
 def cube_json(cube: Cube, expected: Any) -> dict[str, Any]:
-    """A cube in the notation of the cases. Missing values are written with the no-data value that is expected."""
+    """A cube in the notation of the cases.
+
+    What has several notations is written as expected: missing values with the no-data value, dates as the same
+    instant, and a cube without dimensions and value as an empty list.
+    """
     values = cube.data.values
     nodata = expected.get("nodata", np.nan) if isinstance(expected, dict) else np.nan
     if cube.nodata is not None:
@@ -115,10 +119,27 @@ def cube_json(cube: Cube, expected: Any) -> dict[str, Any]:
         values = np.where(np.isnan(values), nodata, values)
     dimensions = {}
     for entry in cube.dimensions:
-        described: dict[str, Any] = {"type": entry.type, "values": labels_json(cube.labels(entry.name))}
+        described: dict[str, Any] = {"type": entry.type, "values": written(cube, entry, expected)}
         if entry.axis:
             described["axis"] = entry.axis
         if entry.type == "spatial" and cube.crs is not None:
             described["reference_system"] = str(cube.crs)
         dimensions[entry.name] = described
-    return {"type": "datacube", "order": list(cube.names), "dimensions": dimensions, "data": values.tolist()}
+    empty = not cube.dimensions and bool(np.isnan(values))
+    data = [] if empty else values.tolist()
+    return {"type": "datacube", "order": list(cube.names), "dimensions": dimensions, "data": data}
+
+
+def written(cube: Cube, dimension: Dimension, expected: Any) -> list[Any]:
+    labels = labels_json(cube.labels(dimension.name))
+    try:
+        wanted = expected["dimensions"][dimension.name]["values"]
+    except (KeyError, TypeError):
+        return labels
+    if dimension.type != "temporal" or len(wanted) != len(labels):
+        return labels
+    same = [
+        instant(label) is not None and instant(label) == instant(want)
+        for label, want in zip(labels, wanted, strict=True)
+    ]
+    return [want if equal else label for label, want, equal in zip(labels, wanted, same, strict=True)]
