@@ -160,14 +160,15 @@ class Cube:
         x, y = self.axis("x"), self.axis("y")
         if x is None or y is None or self.crs is None:
             return None
-        step_x, step_y = self._step(x), self._step(y)
+        step_x, step_y = self.step(x), self.step(y)
         xs, ys = self.labels(x.name), self.labels(y.name)
         if step_x is None or step_y is None or not len(xs) or not len(ys):
             return None
         left, top = float(xs[0]) - step_x / 2, float(ys[0]) - step_y / 2
         return GeoBox((len(ys), len(xs)), Affine(step_x, 0, left, 0, step_y, top), self.crs)
 
-    def _step(self, dimension: Dimension) -> float | None:
+    def step(self, dimension: Dimension) -> float | None:
+        """Signed distance of the labels of a spatial dimension; None where it is irregular or unknown."""
         labels = self.labels(dimension.name)
         if len(labels) < 2:
             return dimension.step

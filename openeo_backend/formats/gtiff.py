@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -282,7 +283,11 @@ def _check(images: Images, options: Mapping[str, Any]) -> None:
 
 def read(path: Path, options: Mapping[str, Any] | None = None) -> Cube:
     """A lazy cube with the dimensions bands, y and x (and t before them where our own writer noted a date)."""
-    data = rioxarray.open_rasterio(path, chunks={"x": 1024, "y": 1024}, lock=False)
+    with warnings.catch_warnings():
+        # Scales that differ by band are read below; the other warning is about rioxarray's own code.
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        warnings.filterwarnings("ignore", message="(Scales|Offsets) differ across bands")
+        data = rioxarray.open_rasterio(path, chunks={"x": 1024, "y": 1024}, lock=False)
     assert isinstance(data, xr.DataArray)
     with rasterio.open(path) as source:
         names = [name or f"B{index:02d}" for index, name in enumerate(source.descriptions, 1)]

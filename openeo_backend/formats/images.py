@@ -205,7 +205,7 @@ def grid(cube: Cube) -> Affine | None:
         if dimension is None:
             return None
         labels = cube.labels(dimension.name)
-        step = cube._step(dimension)
+        step = cube.step(dimension)
         if step is None and len(labels) == 1:
             step = 1.0 if axis == "x" else -1.0
         if step is None:

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from odc.geo.crs import CRS
 
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.dimension import Dimension
+from openeo_backend.cube.grid import grid_bounds, project_bounds
 
 #: Name of the one band (or variable) of a cube without a band dimension.
 UNNAMED = "var"
@@ -69,7 +71,7 @@ def _describe(cube: Cube, dimension: Dimension) -> dict[str, Any]:
     if dimension.unit:
         entry["unit"] = dimension.unit
     if dimension.type == "spatial":
-        half = abs(cube._step(dimension) or 0) / 2
+        half = abs(cube.step(dimension) or 0) / 2
         entry |= {"axis": dimension.axis, "extent": [float(labels.min()) - half, float(labels.max()) + half]}
         if half:
             entry["step"] = 2 * half
@@ -124,11 +126,6 @@ def bbox(cube: Cube) -> tuple[float, float, float, float] | None:
         return float(west), float(south), float(east), float(north)
     if (geobox := cube.geobox) is None:
         return None
-    box = geobox.extent.to_crs("EPSG:4326", resolution=_edge(geobox)).boundingbox
-    return float(box.left), float(box.bottom), float(box.right), float(box.top)
-
-
-def _edge(geobox: Any) -> float:
-    """A length to which straight edges are cut before they are reprojected, so that bent ones stay inside."""
-    span = geobox.boundingbox
-    return max(span.span_x, span.span_y) / 16
+    parts = project_bounds(grid_bounds(geobox), cube.crs, CRS("EPSG:4326"))
+    # Across the antimeridian there are two parts; west is then larger than east, as GeoJSON has it.
+    return parts[0].left, min(p.bottom for p in parts), parts[-1].right, max(p.top for p in parts)

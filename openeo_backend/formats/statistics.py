@@ -63,7 +63,8 @@ def measure(values: np.ndarray, nodata: float | None) -> Statistics:
         precise = chosen.astype("float64")
         stats.count = chosen.size
         stats.minimum, stats.maximum = float(chosen.min()), float(chosen.max())
-        stats.mean = float(precise.mean())
-        precise -= stats.mean
-        stats.squares = float(np.dot(precise, precise))
+        with np.errstate(over="ignore", invalid="ignore"):
+            stats.mean = float(precise.mean())
+            precise -= stats.mean
+            stats.squares = float(np.dot(precise, precise))
     return stats
