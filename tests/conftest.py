@@ -12,6 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from openeo_backend.sandbox.gdal import gdal_environment
+
+# as the server's processes do, before anything loads GDAL
+for _name, _value in gdal_environment().items():
+    os.environ.setdefault(_name, _value)
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
