@@ -38,7 +38,7 @@ StoredProcesses = Callable[[str], Mapping[str, Any]]
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
-class Attempt(threading.Thread):
+class Attempt:
     """A claimed job on its way to its end. `beat` is called from outside while it runs."""
 
     def __init__(
@@ -51,7 +51,7 @@ class Attempt(threading.Thread):
         folder: Path,
         stored: StoredProcesses,
     ) -> None:
-        super().__init__(name=f"job-{lease.job.id}-{lease.attempt}")
+        self._thread = threading.Thread(target=self.run, name=f"job-{lease.job.id}-{lease.attempt}")
         self.lease = lease
         self._queue = queue
         self._objects = objects
@@ -68,6 +68,17 @@ class Attempt(threading.Thread):
         self._is_lost = False
         self._is_stopped = False
         self._has_ended = False
+
+    def start(self) -> None:
+        """Run in a thread of its own."""
+        self._thread.start()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the end, at most so long."""
+        self._thread.join(seconds)
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
 
     def stop(self) -> None:
         """End soon and give the job back: the worker stops."""
