@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from openeo_backend.catalog.item import Item
@@ -164,7 +164,8 @@ def collection_bands(collection: Mapping[str, Any], items: Iterable[Item] = ()) 
             note(asset_bands(str(entry["name"]), {"bands": [entry]})[0])
     for item in items:
         for band in item_bands(item).values():
-            note(band)
+            _, offset = linear(band, item)
+            note(replace(band, offset=offset if offset or band.offset is not None else None))
     named = [str(name) for name in _dimension_values(collection)]
     order = [*named, *summarised, *known]
     chosen = [name for name in dict.fromkeys(order) if name in named or not (name in known and known[name].aside)]
@@ -208,20 +209,24 @@ def pick_bands(names: Sequence[str], available: Mapping[str, AssetBand]) -> list
     return list(dict.fromkeys(chosen))
 
 
-def linear(band: AssetBand, item: Item) -> tuple[float, float]:
+def linear(band: AssetBand, item: Item, published: AssetBand | None = None) -> tuple[float, float]:
     """Scale and offset from stored to physical values of a band of one item.
 
     Sentinel-2 products of processing baseline 04.00 and later carry an offset of -1000 digital numbers, which not
     every catalog tells; some providers have taken it out of the pixels and say so in a property of their own.
+
+    :param published: the band as the collection has it, which holds where the item says nothing.
     """
-    scale, offset = band.scale, band.offset
+    scales = (band.scale, published.scale if published else None, 1.0)
+    scale = next(scale for scale in scales if scale is not None)
     if item.properties.get("earthsearch:boa_offset_applied") is True:
-        return (scale if scale is not None else 1.0), 0.0
-    if offset is None and _SENTINEL2.match(band.name):
-        baseline = baseline_number(item.properties)
-        if baseline is not None and baseline >= (4, 0) and "s2:processing_baseline" in item.properties:
-            offset = -1000.0 * (scale if scale is not None else 1.0)
-    return (scale if scale is not None else 1.0), (offset if offset is not None else 0.0)
+        return scale, 0.0
+    if band.offset is not None:
+        return scale, band.offset
+    baseline = baseline_number(item.properties) if "s2:processing_baseline" in item.properties else None
+    if baseline is not None and _SENTINEL2.match(band.name):
+        return scale, -1000.0 * scale if baseline >= (4, 0) else 0.0
+    return scale, (published.offset or 0.0) if published else 0.0
 
 
 def baseline_number(properties: Mapping[str, Any]) -> tuple[int, ...] | None:

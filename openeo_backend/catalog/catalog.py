@@ -101,18 +101,20 @@ class Catalog:
         search = _search(request, env)
         collection = source.collection(id)
         items = find(source, id, search, self._settings.max_items)
-        bands = _choose(collection, [*items, *_known(source, id, collection)], request, env, id)
-        steps = [step for step in group(items, settings.mosaic) if search.labels.contains(step.label)]
+        bands = _choose(collection, [*_newest(source.sample(id)), *_newest(items)], request, env, id)
+        steps = [step for step in group(items, settings.mosaic) if search.labels.contains(np.asarray(step.label))]
         steps = _with_bands(steps, bands)
         if not steps:
-            raise no_data(source, id, search, ["the items in the extents have none of the bands asked for"])
+            raise no_data(source, id, search, ["The items in the extents have none of the bands asked for"])
         assembler = Assembler(
             Assembly(
                 steps=steps,
                 bands=bands,
+                kept=_needed(bands, env.hint.bands),
                 gate=Gate(source.root, self._door.check, self._settings.buckets),
                 area=search.area,
                 near=search.near,
+                where=search.lonlat(),
                 margin=env.hint.margin,
                 geobox=request.geobox,
                 scaled=settings.apply_scale,
@@ -140,32 +142,34 @@ def _search(request: LoadRequest, env: Surroundings) -> Search:
     )
 
 
-def _known(source: Source, id: str, collection: Mapping[str, Any]) -> list[Item]:
-    """Items to learn bands from that the metadata of the collection do not tell."""
-    return source.sample(id) if not collection.get("item_assets") else []
+def _newest(items: Iterable[Item]) -> list[Item]:
+    return sorted(items, key=lambda item: (item.start, item.id), reverse=True)
 
 
 def _choose(
     collection: Mapping[str, Any], items: Iterable[Item], request: LoadRequest, env: Surroundings, id: str
 ) -> dict[str, AssetBand]:
-    """The bands to load, in order, with scale and offset as the collection has them.
+    """The bands asked for, in order, with scale and offset as the collection has them.
 
-    Bands named by later filters only narrow a load of all bands or of bands that are asked for by name.
+    :param items: to learn from what the metadata of the collection leave out, the first one first.
     """
-    known = list(items)
-    available = collection_bands(collection, known)
+    available = collection_bands(collection, items)
+    if request.bands is None:
+        return {name: available[name] for name in _needed(available, env.hint.bands)}
     try:
-        names = list(available) if request.bands is None else pick_bands(request.bands, available)
+        return {name: available[name] for name in pick_bands(request.bands, available)}
     except KeyError as error:
         raise OpenEOError(
             "ProcessParameterInvalid",
             f"The collection '{id}' has no band {error}.",
             hint=f"Available: {', '.join(_labels(available))}.",
         ) from error
-    if env.hint.bands is not None:
-        kept = [name for name in names if name in env.hint.bands or available[name].common_name in env.hint.bands]
-        names = kept or names
-    return {name: available[name] for name in names}
+
+
+def _needed(bands: Mapping[str, AssetBand], hint: Iterable[str] | None) -> list[str]:
+    """The bands that later filters keep; all where they say nothing or nothing that is there."""
+    wanted = set(hint or ())
+    return [name for name, band in bands.items() if {name, band.common_name} & wanted] or list(bands)
 
 
 def _labels(available: Mapping[str, AssetBand]) -> list[str]:

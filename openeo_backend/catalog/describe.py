@@ -66,7 +66,8 @@ def describe(
 
     :param items: some items of it, or all (`complete`), from which open extents are closed.
     """
-    bands = collection_bands(collection, items)
+    newest = sorted(items, key=lambda item: (item.start, item.id), reverse=True)
+    bands = collection_bands(collection, newest)
     extent = _extent(collection, items if complete else ())
     names = dimension_names(collection)
     described: dict[str, Any] = {

@@ -23,6 +23,13 @@ _EDGE = 1e-6
 Bounds = tuple[float, float, float, float]
 
 
+def crs_of(grid: GeoBox) -> CRS:
+    """The reference system of a grid; all grids here have one."""
+    if grid.crs is None:
+        raise ValueError("a grid without reference system")
+    return grid.crs
+
+
 def asset_crs(item: Item, asset: Mapping[str, Any]) -> CRS | None:
     """The reference system that the metadata give for an asset."""
     for members in (asset, item.properties):
@@ -55,10 +62,11 @@ def choose_crs(footprints: Mapping[CRS, Sequence[BaseGeometry]], area: BaseGeome
     """
     if len(footprints) == 1:
         return next(iter(footprints))
-    everything = area if area is not None else shapely.union_all([f for parts in footprints.values() for f in parts])
+    covered_by = {crs: _union(parts) for crs, parts in footprints.items()}
+    everything = area if area is not None else _union(list(covered_by.values()))
 
     def rank(crs: CRS) -> tuple[float, float, int, str]:
-        covered = shapely.intersection(shapely.union_all(list(footprints[crs])), everything)
+        covered = shapely.intersection(covered_by[crs], everything)
         use = crs.proj.area_of_use
         zone = shapely.box(*use.bounds) if use and use.west <= use.east else shapely.box(-180, -90, 180, 90)
         share = _size(covered) / max(_size(everything), 1e-12)
@@ -70,6 +78,10 @@ def choose_crs(footprints: Mapping[CRS, Sequence[BaseGeometry]], area: BaseGeome
         )
 
     return min(footprints, key=rank)
+
+
+def _union(geometries: Iterable[BaseGeometry]) -> BaseGeometry:
+    return shapely.union_all(list({geometry.wkb: geometry for geometry in geometries}.values()))
 
 
 def _size(geometry: BaseGeometry) -> float:

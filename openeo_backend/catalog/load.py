@@ -16,11 +16,20 @@ from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
 from openeo_backend.catalog.bands import AssetBand, item_bands, linear
-from openeo_backend.catalog.grid import Bounds, asset_crs, asset_grid, choose_crs, common_grid, lay, pixel_area
+from openeo_backend.catalog.grid import (
+    Bounds,
+    asset_crs,
+    asset_grid,
+    choose_crs,
+    common_grid,
+    crs_of,
+    lay,
+    pixel_area,
+)
 from openeo_backend.catalog.hrefs import Gate
 from openeo_backend.catalog.item import Item
 from openeo_backend.catalog.mosaic import Step
-from openeo_backend.catalog.read import BlockReader, Handles, Layer, probe
+from openeo_backend.catalog.read import BlockReader, Handles, Layer, Probe, probe
 from openeo_backend.cube import Band, Cube, Dimension
 from openeo_backend.cube.extent import Area, reproject
 from openeo_backend.errors import OpenEOError
@@ -41,17 +50,23 @@ class Assembly:
 
     steps: Sequence[Step]
     bands: Mapping[str, AssetBand]
-    """The bands of the cube, in order, as the collection has them."""
+    """The bands asked for, in order, as the collection has them; the finest of them gives the grid."""
 
     gate: Gate
+    kept: Sequence[str]
+    """Those of the bands that later processes need: the bands of the cube."""
+
     area: Area | None = None
     """The spatial extent asked for."""
 
     near: Sequence[Area] = ()
     """Spatial extents of later filters, which all apply."""
 
+    where: BaseGeometry | None = None
+    """All of these extents together, in longitude and latitude."""
+
     margin: int = 0
-    """Pixels needed around those."""
+    """Pixels needed around the extents of later filters."""
 
     geobox: GeoBox | None = None
     """The grid, where it was given."""
@@ -69,12 +84,13 @@ class Assembler:
     def __init__(self, assembly: Assembly) -> None:
         self.what = assembly
         self.handles = Handles()
-        self.items = [item for step in assembly.steps for item in step.items]
-        self.layers = {item: self._layers_of(item) for item in self.items}
-        self._probes: dict[str, tuple[GeoBox, str, float | None]] = {}
+        self._probes: dict[str, Probe] = {}
+        self._kinds: dict[str, tuple[np.dtype, float | None]] = {}
+        self._boxes: dict[tuple[object, ...], Bounds] = {}
+        self.layers = {item: self._layers_of(item) for step in assembly.steps for item in step.items}
 
     def _layers_of(self, item: Item) -> dict[str, Layer]:
-        """The layers of an item by band of the cube; bands that the item lacks are absent."""
+        """The layers of an item by band; bands that the item lacks are absent."""
         own = item_bands(item)
         found = {}
         for name, target in self.what.bands.items():
@@ -82,7 +98,7 @@ class Assembler:
             if band is None:
                 continue
             asset = item.assets[band.asset]
-            scale, offset = linear(band, item)
+            scale, offset = linear(band, item, target)
             wanted_scale = target.scale if target.scale is not None else scale
             wanted_offset = target.offset if target.offset is not None else 0.0
             found[name] = Layer(
@@ -108,36 +124,27 @@ class Assembler:
         lattice = self._lattice(crs)
         areas = [area.bounds(crs) for area in (self.what.area,) if area is not None]
         room = self.what.margin + 1
-        step_x, step_y = abs(lattice.resolution.x), abs(lattice.resolution.y)
+        step_x, step_y = abs(float(lattice.resolution.x)), abs(float(lattice.resolution.y))
         for area in self.what.near:
             west, south, east, north = area.bounds(crs)
             areas.append((west - room * step_x, south - room * step_y, east + room * step_x, north + room * step_y))
-        return lay(lattice, _meet(areas) if areas else self._extent(crs))
+        return lay(lattice, _shared(areas) if areas else self._extent(crs))
 
     def _crs(self) -> CRS:
         footprints: dict[CRS, list[BaseGeometry]] = {}
         for item, layers in self.layers.items():
-            for name in layers:
-                crs = asset_crs(item, item.assets[layers[name].asset]) or self._probe(layers[name])[0].crs
+            for layer in layers.values():
+                crs = asset_crs(item, item.assets[layer.asset]) or crs_of(self._probe(layer).grid)
                 footprints.setdefault(crs, []).append(item.footprint)
                 break
-        return choose_crs(footprints, self._lonlat())
-
-    def _lonlat(self) -> BaseGeometry | None:
-        """The extent asked for, in longitude and latitude."""
-        areas = [area for area in (self.what.area, *self.what.near) if area is not None]
-        whole: BaseGeometry | None = None
-        for area in areas:
-            part = area.to(LONLAT)
-            whole = part if whole is None else whole.intersection(part)
-        return None if whole is None or whole.area == 0 else whole
+        return choose_crs(footprints, self.what.where)
 
     def _lattice(self, crs: CRS) -> GeoBox:
         """The most common grid of the finest band among the items in `crs`."""
         best: GeoBox | None = None
         for name in self.what.bands:
-            grids = [self._layer_grid(layers[name], crs) for layers in self.layers.values() if name in layers]
-            known = [grid for grid in grids if grid is not None and grid.crs == crs]
+            layers = [layers[name] for layers in self.layers.values() if name in layers]
+            known = [grid for grid in map(self._grid_of, layers) if grid is not None and grid.crs == crs]
             known = known or self._probed_grids(name, crs)
             if known:
                 grid = common_grid(known)
@@ -147,20 +154,21 @@ class Assembler:
             raise OpenEOError("NoDataAvailable", f"No item has one of the bands {', '.join(self.what.bands)}.")
         return best
 
-    def _layer_grid(self, layer: Layer, crs: CRS) -> GeoBox | None:
-        return layer.grid or (self._probes[layer.address][0] if layer.address in self._probes else None)
+    def _grid_of(self, layer: Layer) -> GeoBox | None:
+        """The grid of a layer, as far as it is known without opening the file."""
+        return layer.grid or (self._probes[layer.address].grid if layer.address in self._probes else None)
 
     def _probed_grids(self, name: str, crs: CRS) -> list[GeoBox]:
         """The grid of the first item in `crs` whose metadata do not tell it."""
         for item, layers in self.layers.items():
             layer = layers.get(name)
             if layer is not None and asset_crs(item, item.assets[layer.asset]) in (crs, None):
-                grid = self._probe(layer)[0]
+                grid = self._probe(layer).grid
                 if grid.crs == crs:
                     return [grid]
         return []
 
-    def _probe(self, layer: Layer) -> tuple[GeoBox, str, float | None]:
+    def _probe(self, layer: Layer) -> Probe:
         if layer.address not in self._probes:
             self._probes[layer.address] = probe(layer, self.handles)
         return self._probes[layer.address]
@@ -169,24 +177,33 @@ class Assembler:
         """Where the items are."""
         boxes = [self._bounds(item, layer, crs) for item, layers in self.layers.items() for layer in layers.values()]
         sides = np.array(boxes)
-        return (*sides[:, :2].min(axis=0).tolist(), *sides[:, 2:].max(axis=0).tolist())  # type: ignore[return-value]
+        return (*sides[:, :2].min(axis=0).tolist(), *sides[:, 2:].max(axis=0).tolist())
 
     def _bounds(self, item: Item, layer: Layer, crs: CRS) -> Bounds:
-        grid = self._layer_grid(layer, crs)
+        """Where a layer lies in `crs`."""
+        grid = self._grid_of(layer)
         if grid is not None and grid.crs == crs:
-            return tuple(grid.boundingbox)[:4]  # type: ignore[return-value]
-        if grid is not None:
-            box = Area(_box(grid), grid.crs, is_box=True)
-            return tuple(reproject(box.geometry, grid.crs, crs).bounds)  # type: ignore[return-value]
-        return tuple(reproject(item.footprint, LONLAT, crs).bounds)  # type: ignore[return-value]
+            west, south, east, north = tuple(grid.boundingbox)[:4]
+            return west, south, east, north
+        key = (item,) if grid is None else (grid.crs, grid.affine, grid.shape)
+        if key not in self._boxes:
+            geometry, own = (item.footprint, LONLAT) if grid is None else (_outline(grid), crs_of(grid))
+            west, south, east, north = reproject(geometry, own, crs).bounds
+            self._boxes[key] = (west, south, east, north)
+        return self._boxes[key]
 
     # -- values -----------------------------------------------------------------------------------------
 
     def storage(self, grid: GeoBox) -> tuple[np.dtype, float | int | None]:
         """Data type and missing value in which all layers fit unchanged."""
-        kinds = {self._kind(layer) for layers in self.layers.values() for layer in layers.values()}
+        kinds = {
+            self._kind(name, layers[name])
+            for layers in self.layers.values()
+            for name in self.what.kept
+            if name in layers
+        }
         if self.what.scaled:
-            wide = any(dtype.kind == "f" and dtype.itemsize > 4 or dtype.itemsize > 4 for dtype, _ in kinds)
+            wide = any(dtype.itemsize > 4 or (dtype.kind in "iu" and dtype.itemsize > 2) for dtype, _ in kinds)
             return np.dtype("float64" if wide else "float32"), math.nan
         dtype = np.result_type(*[dtype for dtype, _ in kinds])
         if dtype.kind == "f":
@@ -195,15 +212,18 @@ class Assembler:
             return dtype, None
         return missing_value(dtype, kinds)
 
-    def _kind(self, layer: Layer) -> tuple[np.dtype, float | None]:
+    def _kind(self, name: str, layer: Layer) -> tuple[np.dtype, float | None]:
+        """Data type and no-data value of a layer; what the metadata leave out is that of the band's first file."""
         dtype, nodata = layer.dtype, layer.nodata
-        if dtype is None or nodata is None and np.dtype(dtype).kind != "f":
-            _, own, other = self._probe(layer)
-            dtype, nodata = dtype or own, nodata if nodata is not None else other
-        kind = np.dtype(dtype)
+        if dtype is None or (nodata is None and np.dtype(dtype).kind != "f"):
+            if name not in self._kinds:
+                found = self._probe(layer)
+                self._kinds[name] = np.dtype(found.dtype), found.nodata
+            own, other = self._kinds[name]
+            dtype, nodata = dtype or str(own), nodata if nodata is not None else other
         if nodata is not None and (not math.isfinite(nodata) or not float(nodata).is_integer()):
             nodata = None
-        return kind, nodata
+        return np.dtype(dtype), nodata
 
     def _complete(self, grid: GeoBox) -> bool:
         """Whether every step and band has a layer that covers the whole grid, and no polygon cuts it."""
@@ -212,11 +232,11 @@ class Assembler:
         return all(
             any(name in self.layers[item] and self._covers(self.layers[item][name], grid) for item in step.items)
             for step in self.what.steps
-            for name in self.what.bands
+            for name in self.what.kept
         )
 
     def _covers(self, layer: Layer, grid: GeoBox) -> bool:
-        own = self._layer_grid(layer, grid.crs)
+        own = self._grid_of(layer)
         if own is None or own.crs != grid.crs:
             return False
         west, south, east, north = tuple(own.boundingbox)[:4]
@@ -225,34 +245,34 @@ class Assembler:
 
     def stack(self, step: Step, name: str, crs: CRS) -> list[Layer]:
         """What is read for a band of a step: items of the cube's reference system first, then the oldest first."""
-        found = []
+        found: list[tuple[bool, Layer]] = []
         for item in step.items:
             layer = self.layers[item].get(name)
-            if layer is not None:
-                bounds = self._bounds(item, layer, crs)
-                own = self._layer_grid(layer, crs)
-                foreign = own is not None and own.crs != crs
-                usable = bounds if np.isfinite(bounds).all() else None
-                found.append(
-                    (foreign, replace(layer, bounds=usable and (_grow(usable) if foreign or own is None else usable)))
-                )
+            if layer is None:
+                continue
+            own = self._grid_of(layer)
+            sure = own is not None and own.crs == crs
+            box = self._bounds(item, layer, crs)
+            if np.isfinite(box).all():
+                layer = replace(layer, bounds=box if sure else _grow(box))
+            found.append((own is not None and not sure, layer))
         return [layer for _, layer in sorted(found, key=lambda pair: pair[0])]
 
     # -- the cube ---------------------------------------------------------------------------------------
 
     def cube(self) -> Cube:
-        """The lazy cube, with the dimensions (t, bands, y, x)."""
+        """The lazy cube."""
         grid = self.grid()
+        crs = crs_of(grid)
         dtype, fill = self.storage(grid)
-        what, names = self.what, list(self.what.bands)
-        mask = what.area.to(grid.crs) if what.area is not None and not what.area.is_box else None
+        what, names = self.what, list(self.what.kept)
         reader = BlockReader(
             geobox=grid,
-            layers=[[self.stack(step, name, grid.crs) for name in names] for step in what.steps],
+            layers=[[self.stack(step, name, crs) for name in names] for step in what.steps],
             dtype=dtype,
             fill=fill,
             handles=self.handles,
-            mask=mask,
+            mask=what.area.to(crs) if what.area is not None and not what.area.is_box else None,
             physical=[_physical(what.bands[name]) for name in names] if what.scaled else None,
             soft=what.soft,
         )
@@ -275,7 +295,7 @@ class Assembler:
             dims=(t, bands, y, x),
             coords={
                 t: np.array([step.label for step in self.what.steps], dtype="datetime64[ns]"),
-                bands: np.array(list(self.what.bands), dtype=object).astype(str),
+                bands: np.array(list(self.what.kept), dtype=str),
                 y: f + (np.arange(grid.shape[0]) + 0.5) * e,
                 x: c + (np.arange(grid.shape[1]) + 0.5) * a,
             },
@@ -290,7 +310,7 @@ class Assembler:
             ),
             crs=grid.crs,
             nodata=nodata,
-            bands={name: cube_band(band, self.what.scaled) for name, band in self.what.bands.items()},
+            bands={name: cube_band(self.what.bands[name], self.what.scaled) for name in self.what.kept},
         )
 
 
@@ -366,14 +386,15 @@ def _dtype(name: str | None) -> str | None:
         return None
 
 
-def _box(grid: GeoBox) -> BaseGeometry:
+def _outline(grid: GeoBox) -> BaseGeometry:
     corners = [(0, 0), (grid.shape[1], 0), (grid.shape[1], grid.shape[0]), (0, grid.shape[0])]
     return shapely.Polygon([grid.affine @ corner for corner in corners])
 
 
-def _meet(boxes: Sequence[Bounds]) -> Bounds:
+def _shared(boxes: Sequence[Bounds]) -> Bounds:
+    """What all boxes share."""
     sides = np.array(boxes)
-    return (*sides[:, :2].max(axis=0).tolist(), *sides[:, 2:].min(axis=0).tolist())  # type: ignore[return-value]
+    return (*sides[:, :2].max(axis=0).tolist(), *sides[:, 2:].min(axis=0).tolist())
 
 
 def _grow(bounds: Bounds) -> Bounds:

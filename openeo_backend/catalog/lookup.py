@@ -9,6 +9,8 @@ from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
+from openeo_backend.catalog.grid import crs_of
+
 #: Distance of control points in pixels; between them coordinates are interpolated.
 _STEP = 16
 
@@ -122,15 +124,16 @@ def _around_the_world(rows: np.ndarray, cols: np.ndarray, tall: np.ndarray, wide
 
 def _positions(block: GeoBox, inverse: Affine, crs: CRS) -> tuple[np.ndarray, np.ndarray]:
     """Fractional source rows and columns of all pixel centres, floored; infinite where there are none."""
-    convert = block.crs.transformer_to_crs(crs)
+    convert = crs_of(block).transformer_to_crs(crs)
     left = (~inverse).c
 
     def exact(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):
             far, up = convert(x.ravel(), y.ravel())
             far = _wrap(np.asarray(far), left, crs)
-            col, row = inverse @ (far, np.asarray(up))
-        return np.stack([np.asarray(row), np.asarray(col)]).reshape((2, *x.shape))
+            a, b, c, d, e, f = tuple(inverse)[:6]
+            col, row = a * far + b * np.asarray(up) + c, d * far + e * np.asarray(up) + f
+        return np.stack([row, col]).reshape((2, *x.shape))
 
     x, y = _centres(block)
     grid_x, grid_y = np.meshgrid(x, y)

@@ -219,6 +219,10 @@ class BlockReader:
         A valid value never becomes the missing one: it moves to the next.
         """
         if layer.factor == 1 and layer.summand == 0:
+            if not np.can_cast(values.dtype, self.dtype, "safe") and self.physical is None:
+                raise unreadable(
+                    layer, f"its data type {values.dtype} does not fit into that of the others, {self.dtype}"
+                )
             return values.astype(self.dtype, copy=False)
         moved = values.astype("float64") * layer.factor + layer.summand
         if self.dtype.kind not in "iu":
@@ -287,7 +291,16 @@ def check(file: Any, layer: Layer) -> CRS:
     return crs
 
 
-def probe(layer: Layer, handles: Handles) -> tuple[GeoBox, str, float | None]:
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """What a file tells about itself."""
+
+    grid: GeoBox
+    dtype: str
+    nodata: float | None
+
+
+def probe(layer: Layer, handles: Handles) -> Probe:
     """Grid, data type and no-data value of a file whose metadata do not tell.
 
     :raises OpenEOError: AssetUnreadable.
@@ -297,5 +310,5 @@ def probe(layer: Layer, handles: Handles) -> tuple[GeoBox, str, float | None]:
     except rasterio.errors.RasterioError as error:
         raise unreadable(layer, str(error).rstrip(".")) from error
     crs = check(file, layer)
-    grid = GeoBox(file.shape, file.transform, crs)
-    return grid, str(file.dtypes[layer.index - 1]), file.nodatavals[layer.index - 1]
+    position = layer.index - 1
+    return Probe(GeoBox(file.shape, file.transform, crs), str(file.dtypes[position]), file.nodatavals[position])

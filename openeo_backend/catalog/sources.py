@@ -39,8 +39,9 @@ class ItemQuery:
 class Source(Protocol):
     """Collections and their items."""
 
-    root: Path | None
-    """The folder below which its assets may lie; None where they must be remote."""
+    @property
+    def root(self) -> Path | None:
+        """The folder below which its assets may lie; None where they must be remote."""
 
     def ids(self) -> list[str]: ...
 
@@ -95,10 +96,20 @@ def enrich(document: Mapping[str, Any], collection: Mapping[str, Any]) -> Mappin
     if not templates:
         return document
     assets = {
-        key: {**templates[key], **asset} if isinstance(templates.get(key), Mapping) else asset
+        key: {**_without_offset(templates[key]), **asset} if isinstance(templates.get(key), Mapping) else asset
         for key, asset in (document.get("assets") or {}).items()
     }
     return {**document, "assets": assets}
+
+
+def _without_offset(template: Mapping[str, Any]) -> dict[str, Any]:
+    """An asset template without offsets, which differ between the items of a collection."""
+    found = {key: value for key, value in template.items() if key != "raster:offset"}
+    for name in ("raster:bands", "bands"):
+        if isinstance(found.get(name), list):
+            offsets = ("offset", "raster:offset")
+            found[name] = [{k: v for k, v in band.items() if k not in offsets} for band in found[name]]
+    return found
 
 
 def links(document: Mapping[str, Any], address: str, *rels: str) -> list[str]:

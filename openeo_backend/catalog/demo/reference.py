@@ -89,9 +89,10 @@ def _plots(scenario: Scenario, landscape: Landscape) -> Iterator[tuple[int, Poly
         core = ndimage.binary_erosion(codes == code, np.ones((side, side), dtype=bool))
         # Forest covers much: its plots are spread over the whole area.
         spread = 54 if code == 8 and grid.width > 300 else 18
-        for top in range(0, grid.height, spread):
-            for left in range(0, grid.width, spread):
-                rows, columns = np.nonzero(core[top : top + spread, left : left + spread])
+        rim = side // 2 + 1  # plots of neighbouring cells do not touch
+        for top in range(rim, grid.height, spread):
+            for left in range(rim, grid.width, spread):
+                rows, columns = np.nonzero(core[top : top + spread - 2 * rim, left : left + spread - 2 * rim])
                 if not len(rows):
                     continue
                 middle = len(rows) // 2

@@ -123,7 +123,7 @@ COVERS: tuple[Cover, ...] = (
     Cover("grassland", 7, 30, GRASS, SOIL, (Season(72, 315, 0.90, 15, 20),),
           cuts=(138, 184, 232), evergreen=0.55, vv=(-12, -11.0), vh=(-20, -17.5), crop=True),
     Cover("broadleaf_forest", 8, 10, BROADLEAF, LITTER, (Season(110, 298, 0.95, 7, 9),),
-          evergreen=0.22, vv=(-9.5, -8.8), vh=(-15.0, -14.0)),
+          evergreen=0.12, vv=(-9.5, -8.8), vh=(-15.0, -14.0)),
     Cover("coniferous_forest", 8, 10, CONIFER, LITTER, evergreen=0.93, vv=(-9, -8.5), vh=(-14.5, -13.8)),
     Cover("water", 9, 80, WATER, WATER, vv=(-19, -19), vh=(-26, -26)),
     Cover("roof", 10, 50, GRASS, ROOF, evergreen=0.05, vv=(-3, -6), vh=(-10, -13)),
