@@ -185,7 +185,7 @@ class Assembler:
         if grid is not None and grid.crs == crs:
             west, south, east, north = tuple(grid.boundingbox)[:4]
             return west, south, east, north
-        key = (item,) if grid is None else (grid.crs, grid.affine, grid.shape)
+        key = (item,) if grid is None else (grid.crs, grid.affine, tuple(grid.shape))
         if key not in self._boxes:
             geometry, own = (item.footprint, LONLAT) if grid is None else (_outline(grid), crs_of(grid))
             west, south, east, north = reproject(geometry, own, crs).bounds

@@ -40,31 +40,20 @@ def supervise(settings: Settings, workers: int) -> int:
 
     A child that dies is started again; when the API cannot start at all, everything stops.
     """
+    from openeo_backend.api.gunicorn import bind
     from openeo_backend.backend import Backend
 
-    check_port(settings.server.host, settings.server.port)
+    listener = bind(settings)
+    port = listener.getsockname()[1]
+    settings = settings.model_copy(update={"server": settings.server.model_copy(update={"port": port})})
     backend = Backend.open(settings)  # mistakes in the settings end here, in one line
     if settings.demo.enabled:
         backend.store.users.add(DEMO_USER, DEMO_USER, replace=True)
     backend.close()
-    roles = [Role("api", lambda: _serve_api(settings))]
+    roles = [Role("api", lambda: _serve_api(settings, listener))]
     roles += [Role("worker", lambda: work(settings)) for _ in range(workers)]
     _announce(settings, workers)
     return _watch(roles)
-
-
-def check_port(host: str, port: int) -> None:
-    """Whether the port is free.
-
-    :raises SettingsError: where it is not, or the host is not one of this machine.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror} (choose another --port)") from error
 
 
 def _announce(settings: Settings, workers: int) -> None:
@@ -79,11 +68,16 @@ def _announce(settings: Settings, workers: int) -> None:
     click.echo(f"  Data in {settings.data_dir.absolute()}; stop with Ctrl+C.")
 
 
-def _serve_api(settings: Settings) -> int:
+def _serve_api(settings: Settings, listener: socket.socket) -> int:
     from openeo_backend.api.gunicorn import serve
     from openeo_backend.backend import Backend
+    from openeo_backend.sandbox.child import warm_up
 
-    serve(lambda: Backend.open(settings), settings)
+    def open_backend() -> Backend:
+        threading.Thread(target=warm_up, daemon=True).start()
+        return Backend.open(settings)
+
+    serve(open_backend, settings, listener)
     return 0
 
 

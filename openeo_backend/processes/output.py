@@ -10,7 +10,7 @@ import numpy as np
 from openeo_backend.cube import Cube
 from openeo_backend.cube.pixels import PixelArray
 from openeo_backend.errors import OpenEOError
-from openeo_backend.formats import registry
+from openeo_backend.formats.registry import find
 from openeo_backend.graph.effects import Effect
 from openeo_backend.processes.environment import Env, Saved
 from openeo_backend.processes.registry import process
@@ -22,7 +22,7 @@ def save_result(data: Any, format: str, options: Mapping[str, Any] | None = None
 
     :raises OpenEOError: FormatUnsuitable for an unknown format; DataCubeEmpty for a cube without pixels.
     """
-    found = registry.find(format)
+    found = find(format)
     if found.write is None:
         raise OpenEOError("FormatUnsuitable", f"Files of the format '{found.name}' can be read but not written.")
     if isinstance(data, Cube) and data.data.size == 0:

@@ -1,4 +1,6 @@
 """Imported once by the fork server: what every child needs."""
 
-import openeo_backend.run.child
-import openeo_backend.run.engine  # noqa: F401
+import openeo_backend.run.child  # noqa: F401
+from openeo_backend.processes.registry import Registry
+
+Registry.predefined()
