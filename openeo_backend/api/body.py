@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from flask import request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from openeo_backend.errors import OpenEOError
 
@@ -25,6 +26,8 @@ def json_body() -> dict[str, Any]:
             hint="Send JSON with the header 'Content-Type: application/json'.",
         )
     raw = request.get_data()
+    if request.content_length is None and len(raw) >= (request.max_content_length or math.inf):
+        raise RequestEntityTooLarge()  # sent in chunks, and cut off at the limit
     if not raw.strip():
         raise _invalid("The request has no body.")
     body = _parse(raw)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import json
 import socket
 import time
+import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.workers.gthread import ThreadWorker
 
-from openeo_backend.api.app import create_app
+from openeo_backend.api.app import CORS, create_app
 from openeo_backend.api.sync import STOPPING
 from openeo_backend.observe import logs
 from openeo_backend.settings import Settings, SettingsError
@@ -73,7 +77,7 @@ class Server(BaseApplication):
         server = self._settings.server
         values = {
             "bind": f"fd://{self._file}",
-            "worker_class": "gthread",
+            "worker_class": Worker,
             "workers": 1,
             "threads": server.threads,
             "worker_connections": 1000,
@@ -95,6 +99,41 @@ class Server(BaseApplication):
     def load(self) -> Flask:
         logs.configure(self._settings.log)
         return create_app(self._backend_factory())
+
+
+class Worker(ThreadWorker):
+    """Answers what is not even HTTP as everything else: with an openEO error that browsers may read."""
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
+        sink = Sink()
+        super().handle_error(req, sink, addr, exc)
+        with suppress(OSError):
+            client.sendall(_as_openeo(sink.data))
+
+
+class Sink:
+    """Takes gunicorn's own answer in the place of the client."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def gettimeout(self) -> float:
+        return 0.0
+
+    def sendall(self, data: bytes) -> None:
+        self.data += data
+
+
+def _as_openeo(answer: bytes) -> bytes:
+    """An openEO error with the status of gunicorn's answer."""
+    status = answer.partition(b"\r\n")[0].removeprefix(b"HTTP/1.1 ").decode("latin-1") or "400 Bad Request"
+    code = "Internal" if status.startswith("500") else "RequestInvalid"
+    message = f"The request was refused before it was read: {status}."
+    body = {"id": f"r-{uuid.uuid4().hex}", "code": code, "message": message, "links": []}
+    text = json.dumps(body).encode()
+    headers = {"Content-Type": "application/json", "Content-Length": len(text), "Connection": "close", **CORS}
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {status}\r\n{head}\r\n".encode("latin-1") + text
 
 
 class Stop:

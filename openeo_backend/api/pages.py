@@ -55,7 +55,7 @@ def landing_page() -> Response:
         editor=editor_url(root),
         basic=offers_basic(settings),
         demo=settings.demo.enabled,
-        collections=sorted(collection["id"] for collection in backend().catalog.collections()),
+        collections=sorted(backend().catalog.ids()),
     )
     response = Response(html, mimetype="text/html")
     response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"

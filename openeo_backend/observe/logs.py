@@ -24,6 +24,9 @@ _SECRETS = re.compile(
     r"|(://[^/\s:@]*:)[^/\s@]+(?=@)"
 )
 
+#: Characters that would let a message forge further lines, or paint the terminal.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
 #: Attributes of every LogRecord; anything beyond them was given as `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -69,7 +72,8 @@ class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         ids = " ".join(f"{name}={value}" for name, value in _ids(record).items())
         source = record.name.removeprefix("openeo_backend.")
-        line = f"{_time(record)} {record.levelname:<7} {source}{f' [{ids}]' if ids else ''} {record.getMessage()}"
+        message = _CONTROLS.sub(lambda found: repr(found[0])[1:-1], record.getMessage())
+        line = f"{_time(record)} {record.levelname:<7} {source}{f' [{ids}]' if ids else ''} {message}"
         if record.exc_info:
             line = f"{line}\n{self.formatException(record.exc_info)}"
         return conceal(line)

@@ -53,6 +53,9 @@ COLLECTION = {
 class Collections:
     documents: dict[str, dict[str, Any]] = field(default_factory=lambda: {"FIELDS": COLLECTION})
 
+    def ids(self) -> list[str]:
+        return list(self.documents)
+
     def collections(self) -> list[dict[str, Any]]:
         return list(self.documents.values())
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from openeo_backend import settings as settings_module
 from openeo_backend.api.gunicorn import GRACE_SECONDS, Stop, bind
@@ -100,6 +101,7 @@ def test_it_serves_and_stops_with_everything_it_started(tmp_path: Path) -> None:
         root = f"http://127.0.0.1:{server.stdout.readline().strip()}/openeo/1.2"
         assert _get(f"{root}/health") == {"status": "ok", "store": "ok"}
         children = _children(server.pid)
+        _expect_openeo_errors(root)
         assert children
         # A client that hangs up ends its computation, through gunicorn too.
         body = json.dumps({"process": {"process_graph": {}}}).encode()
@@ -112,6 +114,27 @@ def test_it_serves_and_stops_with_everything_it_started(tmp_path: Path) -> None:
     assert server.returncode == 0, errors
     assert "Traceback" not in errors
     assert all(not Path(f"/proc/{child}").exists() for child in children)
+
+
+def _expect_openeo_errors(root: str) -> None:
+    """What gunicorn refuses by itself is an openEO error too, and so is a body above the limit."""
+    host, port = root.split("/")[2].split(":")
+    sent = {
+        b"GARBAGE\r\n\r\n": 400,
+        b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n": 414,
+    }
+    for request, status in sent.items():
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(request)
+            head, _, body = connection.makefile("rb").read().partition(b"\r\n\r\n")
+        assert head.startswith(f"HTTP/1.1 {status} ".encode())
+        assert b"Access-Control-Allow-Origin: *" in head
+        assert json.loads(body)["code"] == "RequestInvalid"
+    chunks = iter([b'{"a": "', *[b"x" * 1_000_000] * 33, b'"}'])
+    headers = {"Content-Type": "application/json"}
+    for data in (chunks, b'{"a": "' + b"x" * 33_000_000 + b'"}'):
+        answer = requests.post(f"{root}/validation", data=data, headers=headers, timeout=30)
+        assert (answer.status_code, answer.json()["code"]) == (413, "RequestTooLarge")
 
 
 def _login(root: str) -> str:

@@ -36,6 +36,14 @@ def test_text_lines_carry_the_ids(stream: io.StringIO) -> None:
     assert second.endswith("INFO    jobs idle")
 
 
+def test_messages_cannot_forge_lines(stream: io.StringIO) -> None:
+    logs.configure(LogSettings(), stream)
+    logging.getLogger("openeo_backend").info("GET %s", "/a\n2026-01-01T00:00:00Z INFO fake\x1b[31m\u2028")
+    assert len(stream.getvalue().splitlines()) == 1
+    assert "/a\\n2026" in stream.getvalue()
+    assert "\\x1b[31m" in stream.getvalue()
+
+
 def test_json_lines_are_objects(stream: io.StringIO) -> None:
     logs.configure(LogSettings(format="json"), stream)
     try:
