@@ -59,6 +59,8 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("openeo_backend").setLevel(settings.level.upper())
+    # GDAL warns of each driver to leave out that this build does not have; failures come as exceptions
+    logging.getLogger("rasterio._env").setLevel(logging.ERROR)
 
 
 def conceal(text: str) -> str:

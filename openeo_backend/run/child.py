@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from openeo_backend.observe import logs
 from openeo_backend.run.engine import Engine
 from openeo_backend.run.execute import execute
 from openeo_backend.run.request import RunRequest
@@ -16,8 +16,8 @@ from openeo_backend.settings import Settings
 
 def work(payload: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
     """Evaluate `payload["request"]` under `payload["settings"]`; the outcome as JSON."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings.model_validate(payload["settings"])
+    logs.configure(settings.log)
     request = RunRequest.from_json(payload["request"])
     outcome = execute(request, Engine.open(settings), lambda event: emit({"kind": event.kind, "data": event.data}))
     return asdict(outcome)

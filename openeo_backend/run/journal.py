@@ -54,7 +54,7 @@ class Journal:
                 return
             self._percent, self._told = max(percent, before), now
             percent = self._percent
-        self._send(Event("progress", {"done": percent, "planned": 100}))
+        self._send(Event("progress", {"percent": percent}))
 
     def _send(self, event: Event) -> None:
         with self._lock:

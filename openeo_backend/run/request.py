@@ -48,7 +48,7 @@ class Event:
     kind: Literal["log", "progress", "usage"]
     data: Mapping[str, Any]
     """log: an openEO log entry without id (level, message, time, code, path, data);
-    progress: {"done", "planned"}, never falling; usage: openEO usage metrics by name ({value, unit})."""
+    progress: {"percent"}, never falling; usage: openEO usage metrics by name ({value, unit})."""
 
 
 @dataclass(frozen=True)
