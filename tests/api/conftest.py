@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from jsonschema import Draft4Validator
 from werkzeug.serving import make_server
 
 from openeo_backend import settings as settings_module
@@ -206,3 +207,30 @@ def openapi(shared: Path) -> dict[str, Any]:
 
     text = (shared / "spec" / "openeo-api-1.2.0" / "openapi.yaml").read_text(encoding="utf-8")
     return json.loads(json.dumps(yaml.safe_load(text), default=str))
+
+
+@pytest.fixture(scope="session")
+def problems(openapi: dict[str, Any]) -> Callable[[str, Any], list[str]]:
+    """Violations of the schema at a JSON pointer into the official API document."""
+    document = _as_json_schema(openapi)
+    # Its alternatives overlap, so that nothing could ever match exactly one: a known defect of the document.
+    schema = document["components"]["schemas"]["process_json_schema"]
+    schema["anyOf"] = schema.pop("oneOf")
+
+    def problems(pointer: str, body: Any) -> list[str]:
+        validator = Draft4Validator({**document, "allOf": [{"$ref": pointer}]})
+        return [f"{error.json_path}: {error.message[:300]}" for error in validator.iter_errors(body)]
+
+    return problems
+
+
+def _as_json_schema(value: Any) -> Any:
+    """OpenAPI 3.0's dialect as JSON schema: `nullable` spelt out."""
+    if isinstance(value, list):
+        return [_as_json_schema(member) for member in value]
+    if not isinstance(value, dict):
+        return value
+    schema = {key: _as_json_schema(member) for key, member in value.items()}
+    if schema.pop("nullable", False) is True:
+        return {"anyOf": [{"enum": [None]}, schema]}
+    return schema
