@@ -15,7 +15,8 @@ STEPS = 100
 #: A fit has converged when a step changes the sum of squares or all parameters by less than this, relatively.
 TOLERANCE = 1e-10
 
-_DIFFERENCE = float(np.sqrt(np.finfo(np.float64).eps))
+#: Relative step of central differences: the cube root of the precision balances truncation and rounding.
+_DIFFERENCE = float(np.cbrt(np.finfo(np.float64).eps))
 
 
 def least_squares(model: Model, guess: np.ndarray, values: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -65,8 +66,7 @@ def _jacobian(model: Model, parameters: np.ndarray, valid: np.ndarray) -> np.nda
     """Derivatives (n, k, pixels) of the model by its parameters, from central differences."""
     derivatives = np.empty((valid.shape[0], *parameters.shape))
     for turn in range(len(parameters)):
-        change = np.maximum(np.abs(parameters[turn]), 1e-12) ** 1.0 * _DIFFERENCE ** (2 / 3)
-        change = np.where(parameters[turn] == 0, _DIFFERENCE, change)
+        change = np.where(parameters[turn] == 0, 1.0, np.abs(parameters[turn])) * _DIFFERENCE
         upper, lower = parameters.copy(), parameters.copy()
         upper[turn] += change
         lower[turn] -= change

@@ -1,0 +1,176 @@
+"""apply, apply_dimension, reduce_dimension, reduce_spatial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from cube_support import CONTEXT, DATA, X, chain, make, node, nothing_computed, parameter, quietly, values
+
+from openeo_backend.cube import Band
+from openeo_backend.errors import OpenEOError
+
+Call = Callable[..., Any]
+T = ["2021-01-03", "2021-01-10", "2021-02-20", "2021-07-01"]
+BANDS = ["B04", "B08", "SCL"]
+RNG = np.random.default_rng(7)
+FLOATS = RNG.normal(size=(4, 3, 5, 6)).astype(np.float32)
+FLOATS[RNG.random(FLOATS.shape) < 0.2] = np.nan
+FLOATS[:, 0, 0, 0] = np.nan
+
+
+def floats(lazy: bool = True) -> Any:
+    y, x = [50.0, 40.0, 30.0, 20.0, 10.0], [0.0, 10.0, 20.0, 30.0, 40.0, 50.0]
+    return make(FLOATS, lazy=lazy, t=T, bands=BANDS, y=y, x=x).patch(bands={"B04": Band("red")})
+
+
+@pytest.mark.parametrize("lazy", [True, False])
+def test_apply_a_chain_with_context_keeps_everything_else(call: Call, lazy: bool) -> None:
+    cube = floats(lazy)
+    callback = chain(
+        ("multiply", {"x": X, "y": CONTEXT}), ("add", {"x": node(0), "y": 1}), ("absolute", {"x": node(1)})
+    )
+    result = call("apply", data=cube, process=callback, context=2)
+    np.testing.assert_allclose(result.data.values, np.abs(FLOATS * 2 + 1), rtol=1e-6)
+    assert result.data.dtype == np.float32
+    assert result.dimensions == cube.dimensions
+    assert result.bands == cube.bands
+    assert result.geobox == cube.geobox
+    assert result.is_lazy == lazy
+
+
+def test_apply_computes_neither_with_nor_into_nodata(call: Call) -> None:
+    stored = np.array([[1, 255], [100, 200]], dtype=np.uint8)
+    cube = make(stored, nodata=255, y=[1.0, 0.0], x=[0.0, 1.0])
+    result = call("apply", data=cube, process=chain(("multiply", {"x": X, "y": 3})))
+    np.testing.assert_array_equal(values(result), [[3, np.nan], [300, 600]])
+
+
+def test_reduce_dimension_ignores_nodata_as_the_reducer_does(call: Call) -> None:
+    with np.errstate(all="ignore"):
+        expected = np.nanmax(np.where(np.isnan(FLOATS), -np.inf, FLOATS), axis=0)
+    expected[np.isnan(FLOATS).all(axis=0)] = np.nan
+    with nothing_computed():
+        result = call("reduce_dimension", data=floats(), reducer=chain(("max", {"data": DATA})), dimension="t")
+    np.testing.assert_array_equal(result.data.values, expected)
+    strict = call(
+        "reduce_dimension", data=floats(), dimension="t", reducer=chain(("max", {"data": DATA, "ignore_nodata": False}))
+    )
+    np.testing.assert_array_equal(strict.data.values, FLOATS.max(axis=0))
+    assert result.names == ("bands", "y", "x")
+
+
+def test_reduce_dimension_by_labels_of_bands(call: Call) -> None:
+    reducer = chain(
+        ("array_element", {"data": DATA, "label": "B08"}),
+        ("array_element", {"data": DATA, "label": "B04"}),
+        ("normalized_difference", {"x": node(0), "y": node(1)}),
+    )
+    result = call("reduce_dimension", data=floats(), reducer=reducer, dimension="bands")
+    red, nir = FLOATS[:, 0], FLOATS[:, 1]
+    np.testing.assert_allclose(result.data.values, (nir - red) / (nir + red), rtol=1e-5)
+    assert result.names == ("t", "y", "x")
+    assert result.bands == {}
+
+
+def test_reduce_dimension_with_a_callback_in_the_callback(call: Call) -> None:
+    inner = chain(("multiply", {"x": X, "y": CONTEXT}))
+    reducer = chain(("array_apply", {"data": DATA, "process": inner, "context": CONTEXT}), ("sum", {"data": node(0)}))
+    result = call("reduce_dimension", data=floats(), reducer=reducer, dimension="t", context=3)
+    expected = np.where(np.isnan(FLOATS).all(axis=0), np.nan, np.nansum(FLOATS * 3, axis=0))
+    np.testing.assert_allclose(result.data.values, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_reduce_of_a_single_date_and_of_integers(call: Call) -> None:
+    stored = np.array([[[7, 255]]], dtype=np.uint8)
+    cube = make(stored, nodata=255, t=T[:1], y=[0.0], x=[0.0, 1.0])
+    median = call("reduce_dimension", data=cube, reducer=chain(("median", {"data": DATA})), dimension="t")
+    np.testing.assert_array_equal(values(median), [[7, np.nan]])
+    count = call("reduce_dimension", data=cube, reducer=chain(("count", {"data": DATA})), dimension="t")
+    np.testing.assert_array_equal(values(count), [[1, 0]])
+    assert count.data.dtype.kind in "iu"
+
+
+def test_reduce_dimension_names_the_dimensions_there_are(call: Call) -> None:
+    with pytest.raises(OpenEOError, match="t, bands, y, x") as failure:
+        call("reduce_dimension", data=floats(), reducer=chain(("max", {"data": DATA})), dimension="time")
+    assert failure.value.code == "DimensionNotAvailable"
+
+
+def test_reducing_everything_leaves_a_cube_without_dimensions(call: Call) -> None:
+    cube = floats()
+    for name in ("t", "bands", "y", "x"):
+        cube = call("reduce_dimension", data=cube, reducer=chain(("max", {"data": DATA})), dimension=name)
+    assert cube.names == ()
+    assert float(cube.data.values) == np.nanmax(FLOATS)
+
+
+def test_reduce_spatial(call: Call) -> None:
+    with nothing_computed():
+        result = call("reduce_spatial", data=floats(), reducer=chain(("mean", {"data": DATA})))
+    np.testing.assert_allclose(result.data.values, np.nanmean(FLOATS, axis=(2, 3)), rtol=1e-5)
+    assert result.names == ("t", "bands")
+    with pytest.raises(OpenEOError) as failure:
+        call("reduce_spatial", data=result, reducer=chain(("mean", {"data": DATA})))
+    assert failure.value.code == "DimensionNotAvailable"
+
+
+def test_apply_dimension_keeps_labels_with_the_length(call: Call) -> None:
+    with nothing_computed():
+        result = call("apply_dimension", data=floats(), process=chain(("cumsum", {"data": DATA})), dimension="t")
+    gaps = np.isnan(FLOATS)
+    expected = np.where(gaps, np.nan, np.cumsum(np.where(gaps, 0, FLOATS), axis=0))
+    np.testing.assert_allclose(result.data.values, expected, rtol=1e-5, atol=1e-6)
+    assert result.labels("t").dtype.kind == "M"
+    assert result.dimensions == floats().dimensions
+
+
+def test_apply_dimension_enumerates_labels_of_another_length(call: Call) -> None:
+    quantiles = chain(("quantiles", {"data": DATA, "probabilities": [0.25, 0.5]}))
+    result = call("apply_dimension", data=floats(), process=quantiles, dimension="t")
+    expected = quietly(np.nanquantile, FLOATS.astype(float), [0.25, 0.5], axis=0)
+    np.testing.assert_allclose(result.data.values, expected, rtol=1e-5)
+    assert result.labels("t").tolist() == [0, 1]
+    assert result.dimension("t").type == "temporal"
+
+
+def test_apply_dimension_into_a_new_dimension(call: Call) -> None:
+    process = chain(("min", {"data": DATA}), ("max", {"data": DATA}), ("array_create", {"data": [node(0), node(1), 9]}))
+    result = call("apply_dimension", data=floats(), process=process, dimension="t", target_dimension="stats")
+    assert result.names == ("stats", "bands", "y", "x")
+    assert result.dimension("stats").type == "other"
+    assert result.labels("stats").tolist() == [0, 1, 2]
+    assert result.bands == {"B04": Band("red")}
+    np.testing.assert_array_equal(result.data.values[2], np.full((3, 5, 6), 9))
+    np.testing.assert_array_equal(result.data.values[0], quietly(np.nanmin, FLOATS, axis=0))
+
+
+def test_apply_dimension_of_the_same_length_into_another_dimension_is_enumerated(call: Call) -> None:
+    result = call(
+        "apply_dimension", data=floats(), process=chain(("cumsum", {"data": DATA})), dimension="t", target_dimension="n"
+    )
+    assert result.labels("n").tolist() == [0, 1, 2, 3]
+
+
+def test_apply_dimension_into_an_existing_dimension(call: Call) -> None:
+    sort = chain(("sort", {"data": DATA, "nodata": True}))
+    with pytest.raises(OpenEOError, match="'bands' has 3 labels"):
+        call("apply_dimension", data=floats(), process=sort, dimension="t", target_dimension="bands")
+    one = call("reduce_dimension", data=floats(), reducer=chain(("first", {"data": DATA})), dimension="bands")
+    one = call("add_dimension", data=one, name="bands", label="B04", type="bands")
+    result = call("apply_dimension", data=one, process=sort, dimension="t", target_dimension="bands")
+    assert result.names == ("bands", "y", "x")
+    assert result.dimension("bands").type == "bands"
+    np.testing.assert_array_equal(result.data.values, np.sort(one.data.values[0], axis=0))
+
+
+def test_labels_of_dates_reach_the_callback(call: Call) -> None:
+    process = chain(
+        ("array_labels", {"data": DATA}),
+        ("array_element", {"data": node(0), "index": 2}),
+    )
+    result = call("reduce_dimension", data=floats(), reducer=process, dimension="t")
+    assert set(result.data.values.ravel()) == {"2021-02-20T00:00:00Z"}
+    assert parameter("data") == DATA
