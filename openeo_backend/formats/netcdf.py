@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import zlib
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,8 @@ import numpy as np
 import xarray as xr
 
 from openeo_backend.cube.cube import Cube
-from openeo_backend.cube.dimension import Dimension
 from openeo_backend.formats import options as schema
-from openeo_backend.formats.asset import Asset, AssetBand, Format, Progress
-from openeo_backend.formats.blocks import stream
+from openeo_backend.formats.asset import Asset, Format, Progress
 from openeo_backend.formats.cf import (
     band_attributes,
     decode,
@@ -30,36 +28,15 @@ from openeo_backend.formats.cf import (
     variable_names,
 )
 from openeo_backend.formats.images import (
-    Plane,
-    Storage,
-    choose_storage,
-    stated_nodata,
     suggest,
     unsuitable,
 )
-from openeo_backend.formats.names import UNNAMED, distinct, extents, slug, text
-from openeo_backend.formats.statistics import Statistics, measure
+from openeo_backend.formats.layout import Layout, Part, arrange
+from openeo_backend.formats.names import extents, slug
+from openeo_backend.formats.statistics import Statistics
 from openeo_backend.formats.tiles import TILE_BUDGET, Pyramid, Tile, decimate_nearest
 
 MEDIA_TYPE = "application/x-netcdf"
-
-#: Length of chunks along x and y, and of the first other dimension; pixel series read few chunks that way.
-TILE, DEPTH = 256, 16
-
-
-@dataclass(frozen=True)
-class Layout:
-    """A cube as variables: bands first, then the dimensions of each variable."""
-
-    cube: Cube
-    array: Any
-    """(bands, dimensions ...); the last two axes are y and x, or stand in for them with length 1."""
-    planes: tuple[Plane, ...]
-    dimensions: tuple[Dimension, ...]
-    """Those of every variable, in order."""
-    storage: Storage
-    tiled: bool
-    """Whether the last two axes are y and x."""
 
 
 def write(value: Any, folder: Path, stem: str, options: Mapping[str, Any], progress: Progress) -> list[Asset]:
@@ -83,48 +60,14 @@ def write(value: Any, folder: Path, stem: str, options: Mapping[str, Any], progr
             for group in groups:
                 name = f"{stem}_{slug(layout.planes[group[0]].name)}.nc" if separate else f"{stem}.nc"
                 files.append(_File(folder / name, layout, group, level, pool, 2 * threads))
-            for first, place, values, stats in _parts(layout, progress):
+            for part in layout.parts(progress):
                 for file in files:
-                    file.add(first, place, values, stats)
+                    file.add(part)
             fields = extents(value)
             return [file.finish(fields) for file in files]
         finally:
             for file in files:
                 file.close()
-
-
-def arrange(cube: Cube, options: Mapping[str, Any]) -> Layout:
-    """Bands to the front, y and x to the back, everything else in the cube's own order; values still lazy."""
-    bands = cube.of_type("bands")[:1]
-    x, y = cube.axis("x"), cube.axis("y")
-    spatial = (y, x) if x is not None and y is not None else ()
-    rest = [d for d in cube.dimensions if d not in bands and d not in spatial]
-    dimensions = (*rest, *(d for d in spatial if d is not None))
-    data = cube.data.transpose(*(d.name for d in (*bands, *dimensions))).data
-    if not bands:
-        data = data[None]
-    if not spatial:
-        data = data[..., None, None]
-    if bands:
-        labels = [text(label) for label in cube.labels(bands[0].name)]
-        planes = tuple(Plane(label, cube.bands[label]) if label in cube.bands else Plane(label) for label in labels)
-    else:
-        planes = (Plane(UNNAMED),)
-    names = distinct(plane.name for plane in planes)
-    planes = tuple(replace(plane, name=name) for plane, name in zip(planes, names, strict=True))
-    return Layout(cube, data, planes, dimensions, choose_storage(cube, options), bool(spatial))
-
-
-def _parts(layout: Layout, progress: Progress) -> Iterator[tuple[int, tuple[slice, ...], np.ndarray, list[Statistics]]]:
-    """First band, place (without bands) and stored values of every window, with statistics per band."""
-
-    def finish(values: np.ndarray, _: tuple[slice, ...]) -> tuple[np.ndarray, list[Statistics]]:
-        stored = layout.storage.apply(values)
-        return stored, [measure(band, layout.storage.nodata) for band in stored]
-
-    for block in stream(layout.array, finish, progress):
-        values, stats = block.result
-        yield block.place[0].start, block.place[1:], values, stats
 
 
 class _File:
@@ -138,7 +81,7 @@ class _File:
         self.shape = tuple(int(n) for n in layout.array.shape[1:])
         self.statistics = [Statistics() for _ in planes]
         self.pending: deque[tuple[list[_Chunk], Tile]] = deque()
-        self.chunks = self._choose_chunks()
+        self.chunks = layout.chunks(len(planes))
         self.file = h5.Dataset(path, "w")
         self.variables = self._create()
         leading = self.shape[:-2]
@@ -155,16 +98,6 @@ class _File:
             path.parent,
             TILE_BUDGET,
         )
-
-    def _choose_chunks(self) -> tuple[int, ...]:
-        """Square tiles of y and x; the first other dimension whole up to a depth, the rest one by one."""
-        height, width = self.shape[-2:]
-        side = min(TILE, max(height, width))
-        leading = self.shape[:-2]
-        depth = [min(length, DEPTH) if i == 0 else 1 for i, length in enumerate(leading)]
-        if not self.layout.tiled:
-            depth = [min(length, 1024) for length in leading]
-        return (*depth, side, side)
 
     def _create(self) -> list[Any]:
         layout, cube = self.layout, self.layout.cube
@@ -199,25 +132,13 @@ class _File:
             out.append(variable)
         return out
 
-    def add(self, first: int, place: tuple[slice, ...], values: np.ndarray, stats: list[Statistics]) -> None:
+    def add(self, part: Part) -> None:
         """Takes the bands of a window that belong to this file."""
-        leading = self.shape[:-2]
-        for index in range(len(values)):
-            plane = first + index
-            if not self.planes[0] <= plane <= self.planes[-1]:
-                continue
-            own = plane - self.planes[0]
-            self.statistics[own].add(stats[index])
-            top, left = place[-2].start, place[-1].start
-            start = own * int(np.prod(leading))
-            if values.shape[1:-2] == leading:
-                run = values[index].reshape(-1, *values.shape[-2:])
-                self.pyramid.paste(top, left, run, plane=start)
-                continue
-            for where in product(*(range(s.start, s.stop) for s in place[:-2])):
-                within = tuple(i - s.start for i, s in zip(where, place[:-2], strict=True))
-                row = start + int(np.ravel_multi_index(where, leading))
-                self.pyramid.paste(top, left, values[index][within][None], plane=row)
+        for index, band in enumerate(part.bands):
+            if self.planes[0] <= part.first + index <= self.planes[-1]:
+                own = part.first + index - self.planes[0]
+                self.statistics[own].add(part.statistics[index])
+                self.layout.paste(self.pyramid, own, part.place, band)
 
     def _emit(self, tile: Tile) -> None:
         """Sends the chunks of a finished tile to compression."""
@@ -250,7 +171,7 @@ class _File:
             self._store()
         bands = []
         for index, variable, stats in zip(self.planes, self.variables, self.statistics, strict=True):
-            bands.append(_describe(self.layout, index, stats))
+            bands.append(self.layout.describe(index, stats))
             if stats.count and self.layout.storage.dtype.kind in "iuf":
                 low, high = np.array([stats.minimum, stats.maximum]).astype(self.layout.storage.dtype)
                 variable.setncattr("actual_range", np.array([low, high]))
@@ -289,25 +210,6 @@ def _encode(values: np.ndarray, shape: tuple[int, ...], fill: float, level: int)
         values = whole
     raw = np.ascontiguousarray(values).view("u1").reshape(-1, values.dtype.itemsize)
     return zlib.compress(np.ascontiguousarray(raw.T).data, level)
-
-
-def _describe(layout: Layout, index: int, stats: Statistics) -> AssetBand:
-    plane, storage = layout.planes[index], layout.storage
-    found = stats.count > 0
-    return AssetBand(
-        name=plane.name,
-        data_type=str(storage.dtype),
-        nodata=stated_nodata(storage.nodata),
-        minimum=stats.minimum if found else None,
-        maximum=stats.maximum if found else None,
-        mean=stats.mean if found else None,
-        stddev=stats.stddev if found else None,
-        valid_percent=stats.valid_percent,
-        scale=storage.scale if storage.scale is not None else plane.band.scale,
-        offset=storage.offset if storage.offset is not None else plane.band.offset,
-        unit=plane.band.unit,
-        common_name=plane.band.common_name,
-    )
 
 
 def read(path: Path, options: Mapping[str, Any] | None = None) -> Cube:

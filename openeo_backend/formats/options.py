@@ -139,6 +139,18 @@ NETCDF: dict[str, Any] = {
     **STORAGE,
 }
 
+ZARR: dict[str, Any] = {
+    "compression_level": {
+        "type": "integer",
+        "description": "Level of the zstd compression, 1 (fastest) to 22.",
+        "default": 1,
+        "minimum": 1,
+        "maximum": 22,
+    },
+    **FILENAME_PREFIX,
+    **STORAGE,
+}
+
 _SCALE = {
     "scale": {
         "type": ["array", "null"],

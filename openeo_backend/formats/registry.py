@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from openeo_backend.errors import OpenEOError
-from openeo_backend.formats import csv_, geojson, gtiff, jpeg, json_, netcdf, parquet, png
+from openeo_backend.formats import csv_, geojson, gtiff, jpeg, json_, netcdf, parquet, png, zarr_
 from openeo_backend.formats.asset import Format
 
-_ALL = [module.FORMAT for module in (gtiff, netcdf, png, jpeg, json_, csv_, geojson, parquet)]
+_ALL = [module.FORMAT for module in (gtiff, netcdf, png, jpeg, json_, csv_, geojson, parquet, zarr_)]
 
 #: Formats by lower-case name.
 FORMATS: Mapping[str, Format] = MappingProxyType({format.name.lower(): format for format in _ALL})

@@ -125,7 +125,7 @@ class _Pool:
         self.free.append(array)
 
     def _grow(self) -> None:
-        if self.made * self.bytes < self.budget:
+        if (self.made + 1) * self.bytes <= self.budget:
             self.made += 1
             self.free.append(np.empty(self.shape, self.dtype))
             return

@@ -58,11 +58,12 @@ def write_result(
 def _move(asset: Asset, folder: Path) -> Asset:
     """Moves a file into the folder under a name that is free there."""
     name, number = asset.path.name, 1
-    stem, _, extension = name.rpartition(".")
+    extension = ".zarr.zip" if name.endswith(".zarr.zip") else asset.path.suffix
+    stem = name.removesuffix(extension)
     while (folder / name).exists():
         number += 1
-        name = f"{stem}-{number}.{extension}"
-    return replace(asset, path=asset.path.rename(folder / name), title=name.rpartition(".")[0])
+        name = f"{stem}-{number}{extension}"
+    return replace(asset, path=asset.path.rename(folder / name), title=name.removesuffix(extension))
 
 
 def default_format(value: Any) -> str:

@@ -1,0 +1,136 @@
+"""A cube as one variable per band over all its other dimensions, in chunks. Used by netCDF and Zarr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from openeo_backend.cube.cube import Cube
+from openeo_backend.cube.dimension import Dimension
+from openeo_backend.formats.asset import AssetBand, Progress
+from openeo_backend.formats.blocks import stream
+from openeo_backend.formats.images import Plane, Storage, choose_storage, stated_nodata
+from openeo_backend.formats.names import UNNAMED, distinct, text
+from openeo_backend.formats.statistics import Statistics, measure
+from openeo_backend.formats.tiles import TILE_BUDGET, Pyramid
+
+#: Length of chunks along x and y, and of the first other dimension; series of a pixel then lie in few chunks.
+TILE, DEPTH = 256, 16
+
+#: Shortest length of chunks along x and y, for cubes with very many other labels.
+SMALLEST_TILE = 32
+
+
+@dataclass(frozen=True)
+class Part:
+    """Stored values of some bands in one window."""
+
+    first: int
+    """Index of the first band."""
+    place: tuple[slice, ...]
+    """Where the window lies in the dimensions of each band."""
+    bands: np.ndarray
+    statistics: list[Statistics]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A cube as variables: bands first, then the dimensions of each variable."""
+
+    cube: Cube
+    array: Any
+    """(bands, dimensions ...); the last two axes are y and x, or stand in for them with length 1."""
+    planes: tuple[Plane, ...]
+    dimensions: tuple[Dimension, ...]
+    """Those of every variable, in order."""
+    storage: Storage
+    tiled: bool
+    """Whether the last two axes are y and x."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of each band, with stand-ins."""
+        return tuple(int(length) for length in self.array.shape[1:])
+
+    def chunks(self, bands: int) -> tuple[int, ...]:
+        """Lengths of chunks of a file with so many bands: tiles of y and x, one label of other dimensions, but
+        several of the first. Tiles are smaller where very many labels lie over each other."""
+        leading = self.shape[:-2]
+        if not self.tiled:
+            return (*(min(length, 1024) for length in leading), 1, 1)
+        side = TILE
+        while side > SMALLEST_TILE and bands * prod(leading) * side**2 * self.storage.dtype.itemsize > TILE_BUDGET:
+            side //= 2
+        depth = (min(length, DEPTH) if axis == 0 else 1 for axis, length in enumerate(leading))
+        side = min(side, max(self.shape[-2:]))
+        return (*depth, side, side)
+
+    def parts(self, progress: Progress) -> Iterator[Part]:
+        """All windows, computed once, row by row."""
+
+        def finish(values: np.ndarray, place: tuple[slice, ...]) -> Part:
+            stored = self.storage.apply(values)
+            stats = [measure(band, self.storage.nodata) for band in stored]
+            return Part(place[0].start, place[1:], stored, stats)
+
+        for block in stream(self.array, finish, progress):
+            yield block.result
+
+    def paste(self, pyramid: Pyramid, band: int, place: tuple[slice, ...], values: np.ndarray) -> None:
+        """Puts a window of the band at index `band` of a file into its tiles."""
+        leading = self.shape[:-2]
+        start = band * prod(leading)
+        top, left = place[-2].start, place[-1].start
+        if values.shape[:-2] == leading:
+            pyramid.paste(top, left, values.reshape(-1, *values.shape[-2:]), plane=start)
+            return
+        for where in product(*(range(part.start, part.stop) for part in place[:-2])):
+            within = tuple(i - part.start for i, part in zip(where, place[:-2], strict=True))
+            row = start + int(np.ravel_multi_index(where, leading))
+            pyramid.paste(top, left, values[within][None], plane=row)
+
+    def describe(self, index: int, stats: Statistics) -> AssetBand:
+        """The metadata of one written band."""
+        plane, storage = self.planes[index], self.storage
+        found = stats.count > 0
+        return AssetBand(
+            name=plane.name,
+            data_type=str(storage.dtype),
+            nodata=stated_nodata(storage.nodata),
+            minimum=stats.minimum if found else None,
+            maximum=stats.maximum if found else None,
+            mean=stats.mean if found else None,
+            stddev=stats.stddev if found else None,
+            valid_percent=stats.valid_percent,
+            scale=storage.scale if storage.scale is not None else plane.band.scale,
+            offset=storage.offset if storage.offset is not None else plane.band.offset,
+            unit=plane.band.unit,
+            common_name=plane.band.common_name,
+        )
+
+
+def arrange(cube: Cube, options: Mapping[str, Any]) -> Layout:
+    """Bands to the front, y and x to the back, everything else in the cube's own order; values still lazy."""
+    bands = cube.of_type("bands")[:1]
+    x, y = cube.axis("x"), cube.axis("y")
+    spatial = (y, x) if x is not None and y is not None else ()
+    rest = [d for d in cube.dimensions if d not in bands and d not in spatial]
+    dimensions = (*rest, *(d for d in spatial if d is not None))
+    data = cube.data.transpose(*(d.name for d in (*bands, *dimensions))).data
+    if not bands:
+        data = data[None]
+    if not spatial:
+        data = data[..., None, None]
+    if bands:
+        labels = [text(label) for label in cube.labels(bands[0].name)]
+        planes = tuple(Plane(label, cube.bands[label]) if label in cube.bands else Plane(label) for label in labels)
+    else:
+        planes = (Plane(UNNAMED),)
+    names = distinct(plane.name for plane in planes)
+    planes = tuple(replace(plane, name=name) for plane, name in zip(planes, names, strict=True))
+    return Layout(cube, data, planes, dimensions, choose_storage(cube, options), bool(spatial))

@@ -1,0 +1,129 @@
+"""Streaming: every block computed once, in order, with bounded memory."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pytest
+import rasterio
+import xarray as xr
+
+from openeo_backend.cube import Cube
+from openeo_backend.formats.blocks import stream
+from openeo_backend.formats.writing import write_result
+
+Make = Callable[..., Cube]
+
+
+def quiet(done: int, planned: int) -> None:
+    """Progress that nobody watches."""
+
+
+def counted(shape: tuple[int, ...], chunks: tuple, dtype: str = "f4") -> tuple[da.Array, Counter]:
+    """A lazy array whose blocks count how often they are computed."""
+    seen: Counter = Counter()
+
+    def make(block_info: dict | None = None) -> np.ndarray:
+        place = block_info[None]["array-location"]
+        seen[tuple(start for start, _ in place)] += 1
+        sizes = [stop - start for start, stop in place]
+        rows = np.arange(place[-2][0], place[-2][1])[:, None] % 251
+        columns = np.arange(place[-1][0], place[-1][1]) % 239
+        return np.broadcast_to(rows + columns, sizes).astype(dtype)
+
+    array = da.map_blocks(make, chunks=da.core.normalize_chunks(chunks, shape), dtype=dtype, meta=np.empty((0,), dtype))
+    return array, seen
+
+
+def as_cube(make_cube: Make, array: da.Array, dims: str) -> Cube:
+    stand_in = make_cube(np.broadcast_to(np.zeros((), array.dtype), array.shape), dims)
+    return stand_in.patch(data=xr.DataArray(array, dims=stand_in.data.dims, coords=stand_in.data.coords))
+
+
+@pytest.mark.parametrize("format", ["GTiff", "netCDF", "Zarr"])
+def test_every_block_is_computed_once(format: str, make_cube: Make, tmp_path: Path) -> None:
+    array, seen = counted((3, 2, 900, 700), ((1, 2), 1, (100, 800), 256))
+    write_result(as_cube(make_cube, array, "tbyx"), format, {}, tmp_path, "a", quiet)
+    assert len(seen) == 2 * 2 * 2 * 3
+    assert set(seen.values()) == {1}
+
+
+def test_what_dates_share_is_computed_once(make_cube: Make, tmp_path: Path) -> None:
+    array, seen = counted((6, 600, 600), (6, 300, 300))
+    monthly = da.stack([array[:3].max(axis=0), array[3:].max(axis=0)])
+    write_result(as_cube(make_cube, monthly, "tyx"), "GTiff", {}, tmp_path, "a", quiet)
+    assert set(seen.values()) == {1}
+
+
+def test_windows_come_in_order_and_progress_is_told(make_cube: Make) -> None:
+    array, _ = counted((1, 3000, 2500), (1, 700, 1000))
+    told: list[tuple[int, int]] = []
+    places = [b.place[1:] for b in stream(array, lambda values, place: values.shape, lambda *p: told.append(p))]
+    starts = [(y.start, x.start) for y, x in places]
+    assert starts == sorted(starts)
+    assert sorted({y for y, _ in starts}) == [0, 700, 1400, 2100], "the last rows join the chunk before them"
+    assert told == [(i + 1, 12) for i in range(12)]
+
+
+def test_small_chunks_are_read_together() -> None:
+    array, seen = counted((1, 1000, 1000), (1, 100, 100))
+    blocks = list(stream(array, lambda values, place: values.copy(), quiet))
+    assert len(blocks) == 1
+    np.testing.assert_array_equal(blocks[0].result, array.compute())
+    assert len(seen) == 100
+
+
+def test_windows_over_the_budget_are_split_along_other_axes() -> None:
+    array, seen = counted((8, 256, 256), (2, 256, 256))
+    budget = 4 * 256 * 256 * 4 * 3
+    blocks = list(stream(array, lambda values, place: values.shape, quiet, threads=2, budget=budget))
+    assert [b.result for b in blocks] == [(4, 256, 256), (4, 256, 256)]
+    assert set(seen.values()) == {1}
+
+
+def test_what_progress_raises_stops_the_computation(make_cube: Make, tmp_path: Path) -> None:
+    class Cancelled(Exception):
+        """The user went away."""
+
+    def cancel(done: int, planned: int) -> None:
+        if done == 2:
+            raise Cancelled
+
+    array, seen = counted((1, 20480, 1024), (1, 1024, 1024), "u1")
+    with pytest.raises(Cancelled):
+        write_result(as_cube(make_cube, array, "byx"), "GTiff", {}, tmp_path, "a", cancel)
+    assert len(seen) < 12
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failing_block_fails_the_writing(make_cube: Make, tmp_path: Path) -> None:
+    def fail(block: np.ndarray) -> np.ndarray:
+        raise ZeroDivisionError("in a block")
+
+    array = da.ones((1, 600, 600), chunks=300).map_blocks(fail, dtype="f8", meta=np.empty((0, 0, 0)))
+    with pytest.raises(ZeroDivisionError):
+        write_result(as_cube(make_cube, array, "byx"), "netCDF", {}, tmp_path, "a", quiet)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("chunk", [1024, 1000])
+def test_large_results_do_not_fill_the_memory(chunk: int, make_cube: Make, tmp_path: Path) -> None:
+    array, _ = counted((1, 12288, 12288), (1, chunk, chunk), "u1")
+    cube = as_cube(make_cube, array, "byx")
+    tracemalloc.start()
+    try:
+        (asset,) = write_result(cube, "GTiff", {}, tmp_path, "large", quiet)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 90e6, "the image has 151 MB"
+    with rasterio.open(asset.path) as source:
+        window = rasterio.windows.Window(5000, 7000, 1500, 40)
+        expected = np.add.outer(np.arange(7000, 7040) % 251, np.arange(5000, 6500) % 239).astype("u1")
+        np.testing.assert_array_equal(source.read(1, window=window), expected)
+        assert source.overviews(1)[-1] == 32
