@@ -330,8 +330,9 @@ def compute(function: Callable[..., Any], **operands: Any) -> Any:
         if isinstance(value, PixelArray):
             arrays, labels, value = True, labels or value.labels, value.values
         values.append(_operand(name, value))
+    dtype = np.result_type(*(value.dtype for value in values if isinstance(value, np.ndarray)))
     with np.errstate(all="ignore"):
-        result = np.asanyarray(function(*values))
+        result = np.asarray(function(*values)).astype(dtype, copy=False)
     return PixelArray(result, labels) if arrays else result
 
 

@@ -74,7 +74,7 @@ def mod(x: Any, y: Any) -> Any:
 
 def _power(base: Any, p: Any) -> Any:
     # numpy gives 1 for NaN ** 0 and 1 ** NaN; NaN is null in pixels, and the process says null
-    return np.where(np.isnan(base) | np.isnan(p), np.nan, np.power(base, p)).astype(np.result_type(base, p))
+    return np.where(np.isnan(base) | np.isnan(p), np.nan, np.power(base, p))
 
 
 @process("power")

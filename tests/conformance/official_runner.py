@@ -12,7 +12,8 @@ from odc.geo.crs import CRS
 
 from openeo_backend.cube import Cube, Dimension
 from openeo_backend.cube.labels import coordinate, instant, labels_json
-from openeo_backend.cube.pixels import LabeledList
+from openeo_backend.cube.pixels import LabeledList, missing, nullify
+from openeo_backend.cube.storage import Storage
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.callback import Scope
 from openeo_backend.graph.evaluate import evaluate
@@ -111,12 +112,10 @@ def cube_json(cube: Cube, expected: Any) -> dict[str, Any]:
     What has several notations is written as expected: missing values with the no-data value, dates as the same
     instant, and a cube without dimensions and value as an empty list.
     """
-    values = cube.data.values
     nodata = expected.get("nodata", np.nan) if isinstance(expected, dict) else np.nan
-    if cube.nodata is not None:
-        values = np.where(values == cube.nodata, nodata, values)
-    elif values.dtype.kind == "f":
-        values = np.where(np.isnan(values), nodata, values)
+    opened = Storage.of(cube).open(cube.data.values)
+    values = nullify(np.ma.getdata(opened).astype(object), missing(opened))
+    values = np.where(np.equal(values, None), nodata, values)
     dimensions = {}
     for entry in cube.dimensions:
         described: dict[str, Any] = {"type": entry.type, "values": written(cube, entry, expected)}
@@ -125,7 +124,7 @@ def cube_json(cube: Cube, expected: Any) -> dict[str, Any]:
         if entry.type == "spatial" and cube.crs is not None:
             described["reference_system"] = str(cube.crs)
         dimensions[entry.name] = described
-    empty = not cube.dimensions and bool(np.isnan(values))
+    empty = not cube.dimensions and missing(opened) is not None
     data = [] if empty else values.tolist()
     return {"type": "datacube", "order": list(cube.names), "dimensions": dimensions, "data": data}
 

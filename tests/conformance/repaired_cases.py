@@ -126,12 +126,6 @@ def quotient(case: Case, tests: Path) -> None:
     case["arguments"]["reducer"] = replaced(case["arguments"]["reducer"], "from_argument", "from_node")
 
 
-def numbers(case: Case, tests: Path) -> None:
-    """Cubes store booleans that can be missing as 1 and 0."""
-    values = np.array(case["returns"]["data"], dtype=float)
-    case["returns"]["data"] = values.tolist()
-
-
 def over_time(case: Case, tests: Path) -> None:
     """The dimension that the data have; the expectation in the usual form."""
     case["arguments"]["dimension"] = "t"
@@ -232,7 +226,7 @@ CORRECTIONS: dict[tuple[str, int], tuple[Correction, ...]] = {
     ("aggregate_temporal_period", 4): (days,),
     ("aggregate_temporal_period", 8): (same_name,),
     ("aggregate_temporal_period", 9): (same_name,),
-    ("apply", 1): (keyword, axes, numbers),
+    ("apply", 1): (keyword, axes),
     ("apply", 2): (pixel(2, 0, 3, value=255),),
     ("apply_dimension", 1): (axes, *(pixel(index, 0, 3, value=float(QUANTILES[index])) for index in range(3))),
     ("apply_dimension", 2): (over_time,),
