@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shutil
 import socket
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -70,9 +72,6 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a PostgreSQL server of this machine, started for the tests; skipped where there is none."""
-    import shutil
-    import subprocess
-
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(shutil.which("initdb") or "/")]
     if not programs[-1].is_file():
         pytest.skip("PostgreSQL is not installed on this machine")
@@ -107,10 +106,42 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of an empty database, on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'store.sqlite'}"
+    return _create_database(request.getfixturevalue("postgresql"))
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the schema, to copy."""
+    from openeo_backend.store.store import upgrade
+
+    file = tmp_path_factory.mktemp("sqlite") / "store.sqlite"
+    upgrade(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql: str) -> str:
+    """Name of a PostgreSQL database with the schema, to copy."""
+    from openeo_backend.store.store import upgrade
+
+    url = _create_database(postgresql)
+    upgrade(url)
+    return url.rsplit("/", 1)[1]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of a database with the schema and no rows, on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        file = shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "store.sqlite")
+        return f"sqlite:///{file}"
+    return _create_database(request.getfixturevalue("postgresql"), request.getfixturevalue("migrated_postgresql"))
+
+
+def _create_database(server: str, template: str = "template0") -> str:
     import psycopg
 
-    server = request.getfixturevalue("postgresql")
     name = f"t{uuid.uuid4().hex}"
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     return f"{server}/{name}"

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from openeo_backend.store.store import Store, upgrade
+from openeo_backend.store.store import Store
 
 
 @pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
-    upgrade(database_url)
-    store = Store.open(database_url)
+def store(migrated_url: str) -> Iterator[Store]:
+    store = Store.open(migrated_url)
     yield store
     store.close()

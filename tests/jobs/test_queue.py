@@ -226,7 +226,7 @@ def _work(url: str, settings: JobsSettings, file: str) -> None:
                 stream.write(f"{lease.job.id}\n")
 
 
-def test_killed_workers_lose_and_double_nothing(store: Store, database_url: str, tmp_path: Path) -> None:
+def test_killed_workers_lose_and_double_nothing(store: Store, migrated_url: str, tmp_path: Path) -> None:
     settings = JobsSettings(lease_seconds=0.5, per_user=99, attempts=99)
     for user in ("ada", "bob", "cy"):
         queued(store, user, 8)
@@ -235,7 +235,7 @@ def test_killed_workers_lose_and_double_nothing(store: Store, database_url: str,
     context.set_forkserver_preload(["openeo_backend.jobs.queue", "openeo_backend.store.store"])
 
     def start() -> Any:
-        child = context.Process(target=_work, args=(database_url, settings, str(file)))
+        child = context.Process(target=_work, args=(migrated_url, settings, str(file)))
         child.start()
         return child
 

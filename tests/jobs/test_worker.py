@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -32,9 +33,9 @@ Asked = Callable[[], bool]
 
 
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
+def migrated_url(migrated_sqlite: Path, tmp_path: Path) -> str:
     """SQLite is enough here: what differs between databases is the queue, which test_queue.py tests on both."""
-    return f"sqlite:///{tmp_path / 'store.sqlite'}"
+    return f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path / 'store.sqlite')}"
 
 
 @pytest.fixture

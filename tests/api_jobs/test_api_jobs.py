@@ -1,0 +1,254 @@
+"""/jobs and /jobs/{job_id}, as the specification and its clients want them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+GRAPH: dict[str, Any] = {
+    "process_graph": {"load": {"process_id": "load_collection", "arguments": {"id": "S2"}, "result": True}}
+}
+RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+def code(response: Any, status: int) -> str:
+    assert response.status_code == status, response.get_data(as_text=True)
+    body = response.get_json()
+    assert isinstance(body["message"], str)
+    assert isinstance(body["id"], str)
+    return str(body["code"])
+
+
+def test_a_job_is_created_and_described(ada: Any) -> None:
+    body = {
+        "title": "NDVI",
+        "description": "*May*",
+        "process": {**GRAPH, "summary": "s"},
+        "plan": "FREE",
+        "budget": 100,
+        "log_level": "warning",
+        "job_options": {"max_runtime": 60},
+    }
+    response = ada("POST", "/jobs", json=body)
+    assert response.status_code == 201
+    id = response.headers["OpenEO-Identifier"]
+    assert re.fullmatch(r"[\w\-.~]+", id)
+    assert response.headers["Location"] == f"http://localhost/openeo/1.2/jobs/{id}"
+    job = ada("GET", f"/jobs/{id}").get_json()
+    for name in ("title", "description", "process", "budget", "log_level", "job_options"):
+        assert job[name] == body[name]
+    assert job["plan"] == "free"
+    assert (job["id"], job["status"], job["progress"]) == (id, "created", 0)
+    assert RFC3339.fullmatch(job["created"])
+    assert RFC3339.fullmatch(job["updated"])
+    assert None not in job.values()
+    assert [link["rel"] for link in job["links"]] == ["monitor"]
+    assert "queued" not in job
+
+
+def test_the_job_works_under_both_versions(ada: Any) -> None:
+    id = ada.create()
+    response = ada("GET", f"http://localhost/openeo/1.3/jobs/{id}")
+    assert response.get_json()["id"] == id
+    assert response.get_json()["links"][0]["href"] == f"http://localhost/openeo/1.3/jobs/{id}/logs"
+
+
+def test_a_body_with_nulls_and_junk_is_accepted(ada: Any) -> None:
+    nulls = dict.fromkeys(("title", "description", "plan", "budget", "log_level", "job_options"))
+    id = ada.create(isTrusted=True, **nulls)
+    job = ada("GET", f"/jobs/{id}").get_json()
+    assert job["job_options"] == {"isTrusted": True}
+    assert "title" not in job
+    assert "budget" not in job
+
+
+def test_members_that_are_ours_cannot_be_sent(ada: Any) -> None:
+    id = ada.create(status="finished", user_id="bob", costs=-5, id="mine", created="2020-01-01T00:00:00Z", progress=50)
+    job = ada("GET", f"/jobs/{id}").get_json()
+    assert job["id"] != "mine"
+    assert (job["status"], job["progress"]) == ("created", 0)
+    assert "costs" not in job
+    assert "job_options" not in job
+    assert not job["created"].startswith("2020")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({}, "ProcessGraphMissing"),
+        ({"process": {}}, "ProcessGraphMissing"),
+        ({"process": {"process_graph": {}}}, "ProcessGraphMissing"),
+        ({"process": []}, "RequestInvalid"),
+        ({"process": {"process_graph": {"a": {}}}}, "ProcessGraphInvalid"),
+        ({"process": {"process_graph": {"a": {"process_id": "x", "arguments": {"x": {"from_node": "b"}}}}}}, None),
+        ({"process": GRAPH, "budget": -1}, "BudgetInvalid"),
+        ({"process": GRAPH, "plan": "gold"}, "BillingPlanInvalid"),
+        ({"process": GRAPH, "log_level": "loud"}, "RequestInvalid"),
+        ({"process": GRAPH, "title": 5}, "RequestInvalid"),
+        ({"process": GRAPH, "job_options": "x"}, "RequestInvalid"),
+        ({"process": GRAPH, "job_options": {"max_runtime": 3601}}, "RequestInvalid"),
+        ({"process": GRAPH, "max_runtime": "P1D"}, "RequestInvalid"),
+        ({"process": GRAPH, "job_options": {"max_runtime": 0}}, "RequestInvalid"),
+        ({"process": GRAPH, "job_options": {"max_runtime": True}}, "RequestInvalid"),
+    ],
+)
+def test_bad_requests_have_their_standard_errors(ada: Any, body: dict[str, Any], said: str | None) -> None:
+    found = code(ada("POST", "/jobs", json=body), 400)
+    assert said is None or found == said
+    assert ada("GET", "/jobs").get_json()["jobs"] == []
+
+
+def test_a_job_may_name_a_collection_that_does_not_exist_until_it_is_started(ada: Any) -> None:
+    graph = {
+        "process_graph": {"load": {"process_id": "load_collection", "arguments": {"id": "NOWHERE"}, "result": True}}
+    }
+    id = ada.create(process=graph)
+    assert code(ada("POST", f"/jobs/{id}/results"), 404) == "CollectionNotFound"
+    assert code(ada("GET", f"/jobs/{id}/estimate"), 404) == "CollectionNotFound"
+    assert ada("GET", f"/jobs/{id}").get_json()["status"] == "created"
+
+
+def test_options_come_nested_or_at_the_top(ada: Any, backend: Any) -> None:
+    id = ada.start(job_options={"max_runtime": "PT30M", "executor-memory": "4G"}, split_strategy="crossbackend")
+    job = ada("GET", f"/jobs/{id}").get_json()
+    assert job["job_options"] == {"max_runtime": "PT30M", "executor-memory": "4G", "split_strategy": "crossbackend"}
+    entries = ada("GET", f"/jobs/{id}/logs").get_json()["logs"]
+    assert entries[0]["level"] == "warning"
+    assert "executor-memory, split_strategy" in entries[0]["message"]
+    assert "max_runtime" not in entries[0]["message"]
+    seen = []
+    backend.work(lambda request, *_: seen.append(request) or backend.runner(request, *_))
+    assert seen[0].seconds == 1800
+
+
+def test_lists_are_complete_without_limit_and_paged_with_it(ada: Any, bob: Any) -> None:
+    ids = [ada.create(title=f"job {n}") for n in range(5)]
+    bob.create()
+    everything = ada("GET", "/jobs").get_json()
+    assert sorted(job["id"] for job in everything["jobs"]) == sorted(ids)
+    assert everything["links"] == []
+    assert all("process" not in job and job["title"].startswith("job") for job in everything["jobs"])
+    assert all({"id", "status", "created"} <= job.keys() for job in everything["jobs"])
+    seen, path = [], "/jobs?limit=2"
+    for count in (2, 2, 1):
+        page = ada("GET", path).get_json()
+        assert len(page["jobs"]) == count
+        seen += [job["id"] for job in page["jobs"]]
+        following = [link["href"] for link in page["links"] if link["rel"] == "next"]
+        assert len(following) == (1 if len(seen) < 5 else 0)
+        path = following[0] if following else ""
+    assert seen == [job["id"] for job in everything["jobs"]]
+    assert ada("GET", "/jobs?limit=5").get_json()["links"] == []
+    assert len(ada("GET", "/jobs?limit=").get_json()["jobs"]) == 5
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=-1", "limit=x", "limit=1.5", "limit=2&start=x"])
+def test_bad_pages_are_refused(ada: Any, query: str) -> None:
+    assert code(ada("GET", f"/jobs?{query}"), 400) == "RequestInvalid"
+
+
+def test_a_job_is_changed(ada: Any) -> None:
+    id = ada.create(title="old", description="kept", budget=5, job_options={"a": 1})
+    changed = {**GRAPH, "description": "new"}
+    body = {"title": "new", "process": changed, "budget": None, "plan": None, "log_level": None, "b": 2}
+    response = ada("PATCH", f"/jobs/{id}", json=body)
+    assert response.status_code == 204
+    assert response.get_data() == b""
+    job = ada("GET", f"/jobs/{id}").get_json()
+    assert (job["title"], job["description"], job["process"]) == ("new", "kept", changed)
+    assert "budget" not in job
+    assert job["job_options"] == {"a": 1, "b": 2}
+    assert ada("PATCH", f"/jobs/{id}", json={"title": None, "job_options": {}}).status_code == 204
+    job = ada("GET", f"/jobs/{id}").get_json()
+    assert "title" not in job
+    assert "job_options" not in job
+
+
+def test_an_empty_change_is_fine_and_none_is_not(ada: Any) -> None:
+    id = ada.create()
+    assert ada("PATCH", f"/jobs/{id}", json={}).status_code == 204
+    assert code(ada("PATCH", f"/jobs/{id}"), 400) == "RequestInvalid"
+
+
+@pytest.mark.parametrize(
+    "member", ["id", "status", "progress", "created", "costs", "usage", "links", "user_id", "result"]
+)
+def test_what_is_ours_cannot_be_changed(ada: Any, member: str) -> None:
+    id = ada.create(title="old")
+    assert code(ada("PATCH", f"/jobs/{id}", json={member: "x", "title": "new"}), 400) == "PropertyNotEditable"
+    assert ada("GET", f"/jobs/{id}").get_json()["title"] == "old"
+
+
+def test_a_bad_change_changes_nothing(ada: Any) -> None:
+    id = ada.create(title="old")
+    bad = {"title": "new", "process": {"process_graph": {"a": {}}}}
+    assert code(ada("PATCH", f"/jobs/{id}", json=bad), 400) == "ProcessGraphInvalid"
+    assert code(ada("PATCH", f"/jobs/{id}", json={"title": "new", "budget": -1}), 400) == "BudgetInvalid"
+    assert ada("GET", f"/jobs/{id}").get_json()["title"] == "old"
+
+
+def test_queued_and_running_jobs_are_locked(ada: Any, backend: Any) -> None:
+    id = ada.start()
+    assert code(ada("PATCH", f"/jobs/{id}", json={"title": "x"}), 400) == "JobLocked"
+
+    def meanwhile(*arguments: Any) -> Any:
+        assert ada("GET", f"/jobs/{id}").get_json()["status"] == "running"
+        assert code(ada("PATCH", f"/jobs/{id}", json={"title": "x"}), 400) == "JobLocked"
+        return backend.runner(*arguments)
+
+    backend.work(meanwhile)
+    assert ada("GET", f"/jobs/{id}").get_json()["status"] == "finished"
+    assert ada("PATCH", f"/jobs/{id}", json={"title": "x"}).status_code == 204
+
+
+def test_a_deleted_job_is_gone_with_its_files(ada: Any, backend: Any) -> None:
+    id = ada.start()
+    backend.work()
+    assert backend.objects.list(f"jobs/{id}/")
+    assert ada("DELETE", f"/jobs/{id}").status_code == 204
+    assert backend.objects.list(f"jobs/{id}/") == []
+    assert code(ada("GET", f"/jobs/{id}"), 404) == "JobNotFound"
+    assert code(ada("DELETE", f"/jobs/{id}"), 404) == "JobNotFound"
+
+
+def test_an_estimate_says_what_it_costs(ada: Any) -> None:
+    response = ada("GET", f"/jobs/{ada.create()}/estimate")
+    assert response.status_code == 200
+    assert response.get_json()["costs"] == 0
+
+
+ROUTES = [
+    ("GET", ""),
+    ("PATCH", ""),
+    ("DELETE", ""),
+    ("GET", "/estimate"),
+    ("GET", "/logs"),
+    ("GET", "/results"),
+    ("POST", "/results"),
+    ("DELETE", "/results"),
+]
+
+
+def test_these_are_all_routes_of_a_job(ada: Any) -> None:
+    rules = ada._client.application.url_map.iter_rules()
+    found = {
+        (method, rule.rule.split("<job_id>")[1])
+        for rule in rules
+        if rule.rule.startswith("/openeo/1.2/jobs/<job_id>")
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    assert found == set(ROUTES)
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_other_users_jobs_do_not_exist(ada: Any, bob: Any, anyone: Any, backend: Any, method: str, path: str) -> None:
+    id = ada.start()
+    backend.work()
+    before = ada("GET", f"/jobs/{id}").get_json()
+    body = {"json": {}} if method == "PATCH" else {}
+    for foreign in (id, "j-none"):
+        assert code(bob(method, f"/jobs/{foreign}{path}", **body), 404) == "JobNotFound"
+    assert code(anyone(method, f"/jobs/{id}{path}", **body), 401) == "AuthenticationRequired"
+    assert ada("GET", f"/jobs/{id}").get_json() == before
