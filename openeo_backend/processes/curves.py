@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -60,17 +61,18 @@ def _pixel(data: Sequence[Any]) -> PixelArray:
     return PixelArray(np.asarray(values, dtype=np.float64)[:, None], labels)
 
 
+@dataclass(frozen=True, eq=False)
 class _Model:
-    """A model function at given places: one call per place, all pixels at once."""
+    """A model function at given places, evaluated for all places and pixels at once."""
 
-    def __init__(self, function: Callback, places: Sequence[float]) -> None:
-        self.function, self.places = function, places
+    function: Callback
+    places: Sequence[float]
 
     def __call__(self, parameters: np.ndarray) -> np.ndarray:
-        out = np.empty((len(self.places), parameters.shape[1]))
-        for row, place in zip(out, self.places, strict=True):
-            row[...] = _value(self.function(x=place, parameters=PixelArray(parameters)))
-        return out
+        """Values (places, pixels) for parameters (k, pixels)."""
+        column = np.asarray(self.places, dtype=np.float64)[:, None]
+        result = self.function(x=column, parameters=PixelArray(parameters[:, None, :]))
+        return np.array(np.broadcast_to(_value(result), (len(self.places), parameters.shape[1])), dtype=np.float64)
 
 
 def _value(result: Any) -> Any:
@@ -136,11 +138,12 @@ def _source(cube: Cube, dimension: str) -> Dimension:
     return others[0]
 
 
+@dataclass(frozen=True, eq=False)
 class _Prediction:
     """Values of a model function at given places, for the parameters of many pixels."""
 
-    def __init__(self, function: Callback, places: Sequence[float]) -> None:
-        self.function, self.places = function, places
+    function: Callback
+    places: Sequence[float]
 
     def __call__(self, parameters: PixelArray) -> PixelArray:
         values = numbers(parameters.values)
