@@ -6,14 +6,14 @@ lines every pixel whose area they touch.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import dask.array as da
 import numpy as np
 import shapely
 import xarray as xr
-from affine import Affine
-from rasterio.features import rasterize
 
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.grid import Bounds, horizontal, need_crs, step
@@ -21,6 +21,9 @@ from openeo_backend.errors import OpenEOError
 
 POLYGONS = (3, 6)
 """GEOS type ids of Polygon and MultiPolygon."""
+
+COLLECTION = 7
+"""GEOS type id of GeometryCollection, which mending invalid polygons may give."""
 
 
 def type_ids(geometries: np.ndarray) -> np.ndarray:
@@ -84,82 +87,145 @@ def _select_block(ys: np.ndarray, xs: np.ndarray, geometries: np.ndarray, sizes:
     selected = np.zeros((ys.shape[0], xs.shape[1]), dtype=bool)
     if not selected.size or not len(geometries):
         return selected
-    ys, xs = ys[:, 0], xs[0, :]
-    window = shapely.box(xs.min() - sizes[0], ys.min() - sizes[1], xs.max() + sizes[0], ys.max() + sizes[1])
-    near = geometries[shapely.intersects(shapely.envelope(geometries), window)]
-    polygonal = np.isin(shapely.get_type_id(near), POLYGONS)
-    if polygonal.any():
-        selected |= _centers_in(near[polygonal], ys, xs)
-    for geometry in near[~polygonal]:
-        selected |= _cells_touched(geometry, ys, xs, sizes)
+    rows, columns = np.argsort(ys[:, 0]), np.argsort(xs[0, :])
+    block = _Block(ys[rows, 0], xs[0, columns], sizes)
+    ascending = np.zeros_like(selected)
+    window = shapely.box(*block.reach)
+    for geometry in geometries[shapely.intersects(shapely.envelope(geometries), window)]:
+        block.select(geometry, ascending)
+    selected[np.ix_(rows, columns)] = ascending
     return selected
 
 
-def _centers_in(polygons: np.ndarray, ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
-    """Pixels whose centres polygons intersect: rasterised, and tested one by one along the boundaries."""
-    affine = _affine(ys, xs)
-    if affine is None:
-        doubtful = np.ones((len(ys), len(xs)), dtype=bool)
-        found = np.zeros_like(doubtful)
-    else:
-        shape = (len(ys), len(xs))
-        burned = rasterize(polygons, out_shape=shape, transform=affine, dtype="uint8")
-        edges = rasterize(
-            shapely.boundary(polygons), out_shape=shape, transform=affine, dtype="uint8", all_touched=True
-        )
-        found, doubtful = burned.astype(bool), _grown(edges.astype(bool))
-    rows, columns = np.nonzero(doubtful)
-    if len(rows):
-        tree = shapely.STRtree(polygons)
-        points = shapely.points(xs[columns], ys[rows])
-        hits = np.zeros(len(rows), dtype=bool)
-        hits[np.unique(tree.query(points, predicate="intersects")[0])] = True
-        found[rows, columns] = hits
-    return found
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Rows and columns of a block in ascending order."""
 
+    ys: np.ndarray
+    xs: np.ndarray
+    sizes: tuple[float, float]
+    """Width and height of a pixel; 0 where they are not known."""
 
-def _cells_touched(geometry: Any, ys: np.ndarray, xs: np.ndarray, sizes: tuple[float, float]) -> np.ndarray:
-    """Pixels nearest to a point, or nearest to any point of a line."""
-    selected = np.zeros((len(ys), len(xs)), dtype=bool)
-    if not all(sizes):
-        raise OpenEOError("ProcessParameterInvalid", "Pixels of unknown size cannot be found from points and lines.")
-    if shapely.get_dimensions(geometry) == 0:
-        for px, py in shapely.get_coordinates(geometry):
-            # half-open cells: a point between two pixels selects one, whatever the blocks
-            in_row = (py - ys >= -sizes[1] / 2) & (py - ys < sizes[1] / 2)
-            in_column = (px - xs >= -sizes[0] / 2) & (px - xs < sizes[0] / 2)
+    @property
+    def reach(self) -> tuple[float, float, float, float]:
+        """The bounds of the block, with a pixel around."""
+        width, height = self.sizes
+        return self.xs[0] - width, self.ys[0] - height, self.xs[-1] + width, self.ys[-1] + height
+
+    def select(self, geometry: Any, selected: np.ndarray) -> None:
+        """Mark the pixels that a geometry selects."""
+        dimension = shapely.get_dimensions(geometry)
+        if shapely.get_type_id(geometry) == COLLECTION:
+            for part in geometry.geoms:
+                self.select(part, selected)
+        elif dimension == 2:
+            self._fill(geometry, selected)
+        elif not all(self.sizes):
+            raise OpenEOError(
+                "ProcessParameterInvalid", "Points and lines cannot be found among pixels of unknown size."
+            )
+        elif dimension == 1:
+            self._trace(geometry, selected)
+        else:
+            self._place(geometry, selected)
+
+    def _fill(self, polygon: Any, selected: np.ndarray) -> None:
+        """Centres in a polygon: even-odd along the rows, and exact tests for centres close to an edge."""
+        bounds = polygon.bounds
+        top, bottom = np.searchsorted(self.ys, [bounds[1] - self._slack(1), bounds[3] + self._slack(1)])
+        left, right = np.searchsorted(self.xs, [bounds[0] - self._slack(0), bounds[2] + self._slack(0)])
+        if top >= bottom or left >= right:
+            return
+        ys, xs = self.ys[top:bottom], self.xs[left:right]
+        edges = _Edges.of(polygon)
+        found = edges.parity(ys, xs)
+        rows, columns = np.nonzero(edges.close(ys, xs, self._slack(0), self._slack(1)))
+        if len(rows):
+            shapely.prepare(polygon)
+            found[rows, columns] = shapely.intersects_xy(polygon, xs[columns], ys[rows])
+        selected[top:bottom, left:right] |= found
+
+    def _slack(self, axis: int) -> float:
+        """The distance from an edge within which rounding may decide."""
+        labels = (self.xs, self.ys)[axis]
+        return max(self.sizes[axis] * 1e-6, float(np.abs(labels[[0, -1]]).max()) * 1e-12)
+
+    def _trace(self, line: Any, selected: np.ndarray) -> None:
+        """Pixels whose area a line touches: those around short pieces of it, each tested exactly."""
+        width, height = self.sizes
+        near = np.zeros_like(selected)
+        pieces = shapely.get_coordinates(shapely.get_parts(shapely.segmentize(line, 8 * min(width, height))))
+        rows = np.searchsorted(self.ys, pieces[:, 1])
+        columns = np.searchsorted(self.xs, pieces[:, 0])
+        length = 8 * min(width, height)
+        reach_y, reach_x = math.ceil(length / height) + 2, math.ceil(length / width) + 2
+        for row, column in set(zip(rows.tolist(), columns.tolist(), strict=True)):
+            near[max(row - reach_y, 0) : row + reach_y, max(column - reach_x, 0) : column + reach_x] = True
+        found_rows, found_columns = np.nonzero(near & ~selected)
+        xs, ys = self.xs[found_columns], self.ys[found_rows]
+        cells = shapely.box(xs - width / 2, ys - height / 2, xs + width / 2, ys + height / 2)
+        shapely.prepare(line)
+        selected[found_rows, found_columns] |= shapely.intersects(line, cells)
+
+    def _place(self, points: Any, selected: np.ndarray) -> None:
+        """Pixels nearest to points; half-open cells: a point between two pixels selects one, whatever the blocks."""
+        width, height = self.sizes
+        for px, py in shapely.get_coordinates(points):
+            in_row = (py - self.ys >= -height / 2) & (py - self.ys < height / 2)
+            in_column = (px - self.xs >= -width / 2) & (px - self.xs < width / 2)
             selected |= in_row[:, None] & in_column[None, :]
-        return selected
-    affine = _affine(ys, xs)
-    if affine is None:
-        doubtful = np.ones(selected.shape, dtype=bool)
-    else:
-        touched = rasterize([geometry], out_shape=selected.shape, transform=affine, dtype="uint8", all_touched=True)
-        doubtful = _grown(touched.astype(bool))
-    rows, columns = np.nonzero(doubtful)
-    half_x, half_y = sizes[0] / 2, sizes[1] / 2
-    cells = shapely.box(xs[columns] - half_x, ys[rows] - half_y, xs[columns] + half_x, ys[rows] + half_y)
-    shapely.prepare(geometry)
-    selected[rows, columns] = shapely.intersects(geometry, cells)
-    return selected
 
 
-def _affine(ys: np.ndarray, xs: np.ndarray) -> Affine | None:
-    """The grid of a block; None for single rows or columns and irregular labels."""
-    if len(ys) < 2 or len(xs) < 2:
-        return None
-    step_x, step_y = (xs[-1] - xs[0]) / (len(xs) - 1), (ys[-1] - ys[0]) / (len(ys) - 1)
-    if not (np.allclose(np.diff(xs), step_x, rtol=1e-3) and np.allclose(np.diff(ys), step_y, rtol=1e-3)):
-        return None
-    return Affine(step_x, 0, xs[0] - step_x / 2, 0, step_y, ys[0] - step_y / 2)
+@dataclass(frozen=True, eq=False)
+class _Edges:
+    """The edges of all rings of a polygon."""
 
+    x0: np.ndarray
+    y0: np.ndarray
+    x1: np.ndarray
+    y1: np.ndarray
 
-def _grown(pixels: np.ndarray) -> np.ndarray:
-    """The pixels and their neighbours."""
-    grown = pixels.copy()
-    grown[1:] |= pixels[:-1]
-    grown[:-1] |= pixels[1:]
-    wide = grown.copy()
-    wide[:, 1:] |= grown[:, :-1]
-    wide[:, :-1] |= grown[:, 1:]
-    return wide
+    @classmethod
+    def of(cls, polygon: Any) -> _Edges:
+        points, ring = shapely.get_coordinates(shapely.get_rings(shapely.get_parts(polygon)), return_index=True)
+        same = ring[1:] == ring[:-1]
+        start, end = points[:-1][same], points[1:][same]
+        return cls(start[:, 0], start[:, 1], end[:, 0], end[:, 1])
+
+    def _rows(self, first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Each edge repeated for the rows from `first` to before `last`, with the rows."""
+        counts = np.maximum(last - first, 0)
+        edge = np.repeat(np.arange(len(counts)), counts)
+        return edge, first[edge] + np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts)
+
+    def _crossings(self, edge: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Where edges cross rows."""
+        rise = self.y1[edge] - self.y0[edge]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.where(rise == 0, 0.0, (y - self.y0[edge]) / rise)
+        return self.x0[edge] + np.clip(share, 0.0, 1.0) * (self.x1[edge] - self.x0[edge])
+
+    def parity(self, ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
+        """Which centres have an odd number of edges to their left."""
+        low, high = np.minimum(self.y0, self.y1), np.maximum(self.y0, self.y1)
+        edge, row = self._rows(np.searchsorted(ys, low), np.searchsorted(ys, high))
+        column = np.searchsorted(xs, self._crossings(edge, ys[row]))
+        size = len(xs) + 1
+        counts = np.bincount(row * size + column, minlength=len(ys) * size).reshape(len(ys), size)
+        return np.cumsum(counts[:, :-1], axis=1) % 2 == 1
+
+    def close(self, ys: np.ndarray, xs: np.ndarray, slack_x: float, slack_y: float) -> np.ndarray:
+        """Which centres may lie on an edge, up to the slack."""
+        low, high = np.minimum(self.y0, self.y1), np.maximum(self.y0, self.y1)
+        edge, row = self._rows(np.searchsorted(ys, low - slack_y), np.searchsorted(ys, high + slack_y, side="right"))
+        x = self._crossings(edge, ys[row])
+        rise = np.abs(self.y1[edge] - self.y0[edge])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            around = slack_x + 2 * slack_y * np.abs(self.x1[edge] - self.x0[edge]) / rise
+        around = np.where(rise <= 2 * slack_y, np.inf, around)
+        left = np.maximum(x - around, np.minimum(self.x0[edge], self.x1[edge]) - slack_x)
+        right = np.minimum(x + around, np.maximum(self.x0[edge], self.x1[edge]) + slack_x)
+        size = len(xs) + 1
+        begin = np.bincount(row * size + np.searchsorted(xs, left), minlength=len(ys) * size)
+        end = np.bincount(row * size + np.searchsorted(xs, right, side="right"), minlength=len(ys) * size)
+        return np.cumsum((begin - end).reshape(len(ys), size)[:, :-1], axis=1) > 0

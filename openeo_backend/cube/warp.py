@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import dask.array as da
 import numpy as np
 import xarray as xr
+from affine import Affine
 from dask.highlevelgraph import HighLevelGraph
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
@@ -157,11 +158,11 @@ class _Step:
 
     def part(self, source: tuple[slice, slice], target: tuple[slice, slice]) -> _Step:
         """The same step between parts of the grids."""
-        return _Step(self.source[source], self.target[target], self.method, self.storage, self.scale)
+        return replace(self, source=_cropped(self.source, source), target=_cropped(self.target, target))
 
     def window(self, block: tuple[slice, slice]) -> tuple[slice, slice] | None:
         """The source pixels that a block of the target needs; None where it lies outside."""
-        rows, columns = _source_pixels(self.source, self.target[block])
+        rows, columns = _source_pixels(self.source, _cropped(self.target, block))
         pads = [
             math.ceil(RADIUS.get(self.method, 1) * max(1.0, 1.0 / scale) + max(1.0, 1.0 / scale)) + 2
             for scale in self.scale
@@ -194,18 +195,33 @@ def _source_pixels(source: GeoBox, target: GeoBox, density: int = 24) -> tuple[n
     return back.d * xs + back.e * ys + back.f, back.a * xs + back.b * ys + back.c
 
 
+def _cropped(geobox: GeoBox, part: tuple[slice, slice]) -> GeoBox:
+    """Some rows and columns of a grid that is parallel to its axes."""
+    rows, columns = part
+    own = geobox.affine
+    affine = Affine(own.a, 0, own.c + columns.start * own.a, 0, own.e, own.f + rows.start * own.e)
+    return GeoBox((rows.stop - rows.start, columns.stop - columns.start), affine, geobox.crs)
+
+
 def _scale(source: GeoBox, target: GeoBox) -> tuple[float, float]:
     """Target pixels per source pixel along the axes of the target, around its middle."""
     if source.crs == target.crs:
-        return abs(source.affine.e / target.affine.e), abs(source.affine.a / target.affine.a)
+        return _rounded(abs(source.affine.e / target.affine.e)), _rounded(abs(source.affine.a / target.affine.a))
     row, column = target.shape[0] // 2, target.shape[1] // 2
-    rows, columns = _source_pixels(source, target[row : row + 1, column : column + 1], 2)
+    pixel = _cropped(target, (slice(row, row + 1), slice(column, column + 1)))
+    rows, columns = _source_pixels(source, pixel, 2)
     if not (np.isfinite(rows).all() and np.isfinite(columns).all()):
         return 1.0, 1.0
     # corners of one target pixel: upper left, upper right, lower left
     along_x = math.hypot(rows[1] - rows[0], columns[1] - columns[0])
     along_y = math.hypot(rows[2] - rows[0], columns[2] - columns[0])
-    return 1.0 / max(along_y, 1e-9), 1.0 / max(along_x, 1e-9)
+    return _rounded(1.0 / max(along_y, 1e-9)), _rounded(1.0 / max(along_x, 1e-9))
+
+
+def _rounded(scale: float) -> float:
+    """A factor that is nearly one or one over an integer as exactly that, as GDAL has it."""
+    ratio = round(1.0 / scale)
+    return 1.0 / ratio if ratio >= 1 and abs(1.0 / scale - ratio) < 0.05 else scale
 
 
 # -- blocks ---------------------------------------------------------------------------------------------

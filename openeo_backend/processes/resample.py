@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import dask.array as da
@@ -9,11 +10,18 @@ import numpy as np
 import pandas as pd
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
-from rasterio.warp import calculate_default_transform
 
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.extent import parse_crs
-from openeo_backend.cube.grid import Bounds, align_grid, grid_bounds, horizontal, need_geobox, project_bounds
+from openeo_backend.cube.grid import (
+    Bounds,
+    align_grid,
+    grid_bounds,
+    horizontal,
+    need_geobox,
+    project_bounds,
+    transformer,
+)
 from openeo_backend.cube.labels import instant
 from openeo_backend.cube.nodata import nullable
 from openeo_backend.cube.storage import Storage
@@ -86,13 +94,20 @@ def _target(source: GeoBox, steps: tuple[float, float], crs: CRS | None, align: 
 
 
 def _own_resolution(source: GeoBox, crs: CRS) -> tuple[float, float]:
-    """The resolution in another system: the same numbers where the units are the same, else GDAL's suggestion."""
+    """The resolution in another system: the same numbers where the units are the same.
+
+    Else square pixels, as many along the diagonal as before, which is what GDAL suggests.
+    """
     assert source.crs is not None
     if source.crs.units == crs.units:
         return abs(source.affine.a), abs(source.affine.e)
     rows, columns = source.shape
-    affine, _, _ = calculate_default_transform(str(source.crs), str(crs), columns, rows, *grid_bounds(source))
-    return abs(affine.a), abs(affine.e)
+    left, bottom, right, top = grid_bounds(source)
+    xs, ys = transformer(source.crs, crs).transform([left, right], [top, bottom])
+    size = math.hypot(xs[1] - xs[0], ys[1] - ys[0]) / math.hypot(columns, rows)
+    if not math.isfinite(size) or size == 0:
+        raise OpenEOError("ProcessParameterInvalid", f"The data have no image in the projection {crs}.")
+    return size, size
 
 
 def _projected(bounds: Bounds, source: CRS, target: CRS) -> Bounds:
