@@ -62,8 +62,7 @@ def callback_parameters(processes: Specifications) -> Callable[[str, str], froze
     def own(process: str, argument: str) -> frozenset[str]:
         if process not in processes:
             return frozenset()
-        parameter = _parameters(processes[process].spec).get(argument, {})
-        return frozenset(p["name"] for schema in _schemas(parameter) for p in schema.get("parameters", ()))
+        return _handed(_parameters(processes[process].spec).get(argument, {}))
 
     return own
 
@@ -90,8 +89,7 @@ def _check(
             before = False
             yield problem
         for name, value in node.arguments.items():
-            schemas = _schemas(_parameters(spec).get(name, {}))
-            handed = frozenset(p["name"] for schema in schemas for p in schema.get("parameters", ()))
+            handed = _handed(_parameters(spec).get(name, {}))
             for inner in _callbacks(value):
                 yield from _check(inner, processes, inspect, scope | handed, here)
         if before and node.process in inspect:
@@ -167,6 +165,21 @@ def _mismatch(value: Any, parameter: Mapping[str, Any], has_references: bool) ->
         where = "/".join(str(part) for part in error.absolute_path)
         best = f"{where + ': ' if where else ''}{_short(error.message)}"
     return best
+
+
+def _handed(parameter: Mapping[str, Any]) -> frozenset[str]:
+    """Names of what a process hands to callbacks in one of its parameters, at whatever depth of it they are."""
+    names: set[str] = set()
+    stack: list[Any] = [parameter.get("schema", {})]
+    while stack:
+        schema = stack.pop()
+        if isinstance(schema, list):
+            stack.extend(schema)
+        elif isinstance(schema, Mapping):
+            if schema.get("subtype") == "process-graph":
+                names |= {p["name"] for p in schema.get("parameters", ())}
+            stack.extend(value for key, value in schema.items() if key != "parameters")
+    return frozenset(names)
 
 
 def _allows(schema: Mapping[str, Any], kind: str) -> bool:

@@ -75,6 +75,7 @@ def test_the_parameters_of_callbacks_come_from_the_specification(registry: Regis
     assert own("reduce_dimension", "reducer") == {"data", "context"}
     assert own("apply", "process") == {"x", "context"}
     assert own("merge_cubes", "overlap_resolver") == {"x", "y", "context"}
+    assert own("load_collection", "properties") == {"value"}
     assert own("add", "x") == frozenset()
 
 
