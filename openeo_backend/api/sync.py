@@ -90,8 +90,10 @@ class Journal:
             self.entries.append({"level": "warning", "message": message, "time": timestamp()})
         error = outcome.error
         if error and not any(entry.get("level") == "error" for entry in self.entries[-3:]):
-            told = {name: error[name] for name in ("code", "message", "path") if error.get(name)}
-            self.entries.append({"level": "error", "time": timestamp(), **told})
+            entry = {"level": "error", "time": timestamp(), "code": error["code"], "message": error["message"]}
+            if error.get("path"):
+                entry["path"] = list(reversed(error["path"]))  # logs name the origin first
+            self.entries.append(entry)
         return self.entries
 
 

@@ -36,7 +36,7 @@ class Journal:
         if LEVELS.index(level) < self._least:
             return
         entry: dict[str, Any] = {"level": level, "message": message, "time": timestamp()}
-        path = [ref.json() for ref in trace.path()]
+        path = [ref.json() for ref in reversed(trace.path())]  # logs name the origin first
         if path or node:
             entry["path"] = path or [{"node_id": node}]
         if code:

@@ -323,10 +323,12 @@ def test_a_flood_of_log_entries_is_cut_and_says_so() -> None:
     for number in range(MOST_ENTRIES + 5):
         journal.note(Event("log", {"level": "info", "message": str(number)}))
     journal.note(Event("progress", {"done": 1, "planned": 2}))
-    entries = journal.close(Outcome(error={"code": "Internal", "message": "It failed."}))
+    path = [{"node_id": "outer", "process_id": "apply"}, {"node_id": "inner", "process_id": "add"}]
+    entries = journal.close(Outcome(error={"code": "Internal", "message": "It failed.", "path": path}))
     assert len(entries) == MOST_ENTRIES + 2
     assert entries[-2]["message"].startswith("5 further")
     assert (entries[-1]["level"], entries[-1]["message"]) == ("error", "It failed.")
+    assert [node["node_id"] for node in entries[-1]["path"]] == ["inner", "outer"]
 
 
 def test_validation_lists_all_problems(client: FlaskClient, graph: Any) -> None:
