@@ -29,6 +29,10 @@ class Specifications(Protocol):
     def __getitem__(self, id: str) -> Any: ...
 
 
+#: JSON Schema draft 7, as the specifications are written, without `pattern`: published workflows name bands
+#: and formats in ways that the patterns forbid and every back-end takes.
+Validator = jsonschema.validators.extend(jsonschema.Draft7Validator, {"pattern": lambda *_: None})
+
 Inspect = Callable[[Node], Iterable[OpenEOError]]
 """Looks at one node more closely than its specification can (does the collection exist, has it the bands?)."""
 
@@ -159,7 +163,7 @@ def _mismatch(value: Any, parameter: Mapping[str, Any], has_references: bool) ->
         if schema.get("subtype") in ("datacube", "raster-cube", "vector-cube") and "geojson" not in str(schema):
             best = best or "a data cube is expected ({'from_node': ...})"
             continue
-        error = jsonschema.exceptions.best_match(jsonschema.Draft7Validator(schema).iter_errors(value))
+        error = jsonschema.exceptions.best_match(Validator(schema).iter_errors(value))
         if error is None:
             return None
         where = "/".join(str(part) for part in error.absolute_path)
