@@ -14,15 +14,16 @@ from openeo_backend.graph.nodes import FromParameter, Graph
 def each(array: PixelArray | list[Any], callback: Callback, context: Any) -> PixelArray | list[Any]:
     """The values that `callback(x=, index=, label=, context=)` gives for the elements, in order, with their labels.
 
-    A PixelArray whose callback asks for neither index nor label is handed over at once: `x` then has the shape
-    (elements, *pixels), which is the same for single values. The result is a PixelArray if any value is pixels.
+    A PixelArray is handed over at once, `x` having the shape (elements, *pixels), where that is the same: if the
+    callback asks for neither index nor label and has no callbacks in it, whose elements would get into the way of
+    these. The result is a PixelArray if any value is pixels.
 
     :raises OpenEOError: ProcessParameterInvalid where a callback over pixels returns arrays.
     """
     labels = labels_of(array)
     if isinstance(array, PixelArray):
         shape = array.values.shape
-        if not uses(callback.graph, {"index", "label"}):
+        if not uses(callback.graph, {"index", "label"}) and not _nests(callback.graph):
             value = callback(x=array.values, index=None, label=None, context=context)
             shape = np.broadcast_shapes(shape, np.shape(value))
             return PixelArray(as_pixels(value, shape), labels)
@@ -48,3 +49,7 @@ def uses(graph: Graph, names: set[str]) -> bool:
             if isinstance(reference, Graph) and uses(reference, names):
                 return True
     return False
+
+
+def _nests(graph: Graph) -> bool:
+    return any(isinstance(reference, Graph) for node in graph for reference in node.references())

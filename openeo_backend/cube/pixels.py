@@ -49,6 +49,11 @@ class PixelArray:
         """Element `index` of every pixel, an array shaped like the pixels (also where that is no dimension)."""
         return np.asanyarray(self.values[index, ...])
 
+    def lift(self, dims: int) -> np.ndarray:
+        """The values with at least `dims` pixel dimensions (new ones first), to be combined with single values."""
+        pixels = self.values.shape[1:]
+        return self.values.reshape(len(self), *(1,) * (dims - len(pixels)), *pixels)
+
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[index] for index in range(len(self)))
 
@@ -284,18 +289,10 @@ def _mask(values: np.ndarray) -> np.ndarray:
 
 def choose(chosen: np.ndarray, accept: Any, reject: Any) -> Any:
     """`accept` where `chosen` (booleans) is true, else `reject`; both pixels, PixelArrays, JSON scalars or None."""
-    labels: tuple[Any, ...] | None = None
-    parts = []
-    arrays = False
-    for value in (accept, reject):
-        if isinstance(value, list | tuple):
-            value = stack(value, labels=labels_of(value))
-        if isinstance(value, PixelArray):
-            arrays, labels = True, labels or value.labels
-            value = value.values
-        elif isinstance(value, dict):
-            raise refuse("accept", "must be a single value or an array where the condition differs from pixel to pixel")
-        parts.append(value)
+    if isinstance(accept, dict) or isinstance(reject, dict):
+        raise refuse("accept", "must be a single value or an array where the condition differs from pixel to pixel")
+    stacked = [stack(v, labels=labels_of(v)) if isinstance(v, list | tuple) else v for v in (accept, reject)]
+    (chosen, *parts), labels, arrays = _plain([chosen, *stacked])
     dtype = common_type(parts)
     data, nulls = [], []
     for value in parts:
@@ -304,6 +301,14 @@ def choose(chosen: np.ndarray, accept: Any, reject: Any) -> Any:
     values = np.where(chosen, *(np.asarray(part).astype(dtype, copy=False) for part in data))
     values = nullify(values, np.where(chosen, *nulls))
     return PixelArray(values, labels) if arrays else values
+
+
+def _plain(values: Sequence[Any]) -> tuple[list[Any], tuple[Any, ...] | None, bool]:
+    """The values with PixelArrays as arrays that broadcast with the others, their labels, and whether there are any."""
+    arrays = [value for value in values if isinstance(value, PixelArray)]
+    dims = max(value.values.ndim - 1 if isinstance(value, PixelArray) else np.ndim(value) for value in values)
+    labels = next((array.labels for array in arrays if array.labels is not None), None)
+    return [value.lift(dims) if isinstance(value, PixelArray) else value for value in values], labels, bool(arrays)
 
 
 # -- computing ---------------------------------------------------------------------------------------------
@@ -325,11 +330,8 @@ def compute(function: Callable[..., Any], **operands: Any) -> Any:
             return None
         with np.errstate(all="ignore"):
             return float(function(*(np.float64(to_float(value)) for value in operands.values())))
-    values, labels, arrays = [], None, False
-    for name, value in operands.items():
-        if isinstance(value, PixelArray):
-            arrays, labels, value = True, labels or value.labels, value.values
-        values.append(_operand(name, value))
+    plain, labels, arrays = _plain(list(operands.values()))
+    values = [_operand(name, value) for name, value in zip(operands, plain, strict=True)]
     dtype = np.result_type(*(value.dtype for value in values if isinstance(value, np.ndarray)))
     with np.errstate(all="ignore"):
         result = np.asarray(function(*values)).astype(dtype, copy=False)
@@ -384,14 +386,12 @@ def compare(function: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
 
     Numbers never compare with texts: the answer is false.
     """
-    labels, arrays, values, nulls = None, False, [], []
     for value in (x, y):
-        if isinstance(value, PixelArray):
-            arrays, labels, value = True, labels or value.labels, value.values
         if isinstance(value, list | tuple | dict):
             raise refuse("x", f"must be a single value, but is {describe(value)}")
-        nulls.append(np.array(value is None) if not is_pixels(value) else _mask(np.asanyarray(value)))
-        values.append(0 if value is None else np.ma.getdata(value) if is_pixels(value) else value)
+    plain, labels, arrays = _plain([x, y])
+    nulls = [_mask(np.asanyarray(value)) if is_pixels(value) else np.array(value is None) for value in plain]
+    values = [0 if value is None else np.ma.getdata(value) if is_pixels(value) else value for value in plain]
     shape = np.broadcast_shapes(*(np.shape(value) for value in values))
     texts = [_is_text(value) for value in values]
     if not any(texts):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from openeo_backend.cube.elements import each
+from openeo_backend.cube.elements import each, uses
 from openeo_backend.cube.pixels import (
     LabeledList,
     PixelArray,
@@ -228,9 +228,10 @@ def _pick(array: Array, index: np.ndarray, return_nodata: bool) -> np.ndarray:
     if not len(pixels):
         return nullify(np.zeros(shape, pixels.values.dtype), unknown)
     position = np.broadcast_to(np.where(outside, 0, position), shape)[np.newaxis]
-    values = np.broadcast_to(np.ma.getdata(pixels.values), (len(pixels), *shape))
+    lifted = pixels.lift(len(shape))
+    values = np.broadcast_to(np.ma.getdata(lifted), (len(pixels), *shape))
     found = np.take_along_axis(values, position, axis=0)[0]
-    gaps = missing(pixels.values)
+    gaps = missing(lifted)
     if gaps is not None:
         unknown = unknown | np.take_along_axis(np.broadcast_to(gaps, values.shape), position, axis=0)[0]
     return nullify(found, unknown)
@@ -254,7 +255,7 @@ def _matches(array: Array, value: Any) -> np.ndarray:
     """Where elements equal the value (null never does)."""
     if isinstance(array, PixelArray) or is_pixels(value):
         pixels = array if isinstance(array, PixelArray) else stack(array)
-        found = equal(pixels.values, value)
+        found = equal(pixels.lift(np.ndim(value)), value)
         return np.asarray(filled(found, missing(found), False))
     return np.array([equal(element, value) is True for element in array], dtype=bool)
 
@@ -266,7 +267,7 @@ def array_find(data: Any, value: Any, reverse: bool = False) -> Any:
     if isinstance(value, list | tuple | dict | PixelArray):
         return None
     found = _matches(array, value)
-    if found.ndim == 1 and not isinstance(array, PixelArray):
+    if not isinstance(array, PixelArray) and not is_pixels(value):
         hits = np.flatnonzero(found)
         return None if not hits.size else int(hits[-1 if reverse else 0])
     if not found.shape[0]:
@@ -298,28 +299,35 @@ def array_apply(data: Any, process: Callback, context: Any = None) -> Any:
 def array_filter(data: Any, condition: Callback, context: Any = None) -> Any:
     """The elements for which a callback (`x`, `index`, `label`) returns true, in order.
 
-    Where the answer differs from pixel to pixel, each pixel's array keeps the full length: its chosen elements come
-    first, null fills the rest, and labels are lost.
+    Where the answer can differ from pixel to pixel, each pixel's array keeps the full length, so that all pixels have
+    the same: its chosen elements come first, null fills the rest, and labels are lost.
     """
     array = elements(data)
-    chosen = each(array, condition, context)
     labels = labels_of(array)
-    if not isinstance(chosen, PixelArray) or not len(array):
-        keep = [index for index, value in enumerate(chosen) if value is True]
-        kept = [array[index] for index in keep]
-        return _labelled(kept, labels and [labels[index] for index in keep])
-    pixels = array if isinstance(array, PixelArray) else stack(array)
+    if isinstance(array, PixelArray) and not uses(condition.graph, {"x"}):
+        names = labels or [None] * len(array)
+        chosen: Array = elements(
+            [condition(x=None, index=index, label=name, context=context) for index, name in enumerate(names)]
+        )
+    else:
+        chosen = each(array, condition, context)
+    if isinstance(chosen, PixelArray):
+        return _filter_pixels(array if isinstance(array, PixelArray) else stack(array), chosen)
+    keep = [index for index, value in enumerate(chosen) if value is True]
+    kept = PixelArray(array.values[keep]) if isinstance(array, PixelArray) else [array[index] for index in keep]
+    return _labelled(kept, None if labels is None else [labels[index] for index in keep])
+
+
+def _filter_pixels(pixels: PixelArray, chosen: PixelArray) -> PixelArray:
+    """The chosen elements first, null after them."""
     keeps = filled(chosen.values, missing(chosen.values), 0) != 0
-    each_keeps = keeps.reshape(len(pixels), -1)
-    if (each_keeps == each_keeps[:, :1]).all():
-        index = np.flatnonzero(each_keeps[:, 0]) if each_keeps.shape[1] else np.arange(len(pixels))
-        return PixelArray(pixels.values[index], None if labels is None else tuple(labels[i] for i in index))
-    shape = np.broadcast_shapes(keeps.shape, pixels.values.shape)
-    keeps = np.broadcast_to(keeps, shape)
+    dims = max(keeps.ndim, pixels.values.ndim) - 1
+    values, keeps = pixels.lift(dims), PixelArray(keeps).lift(dims)
+    shape = np.broadcast_shapes(keeps.shape, values.shape)
+    keeps, gaps = np.broadcast_to(keeps, shape), missing(values)
     order = np.argsort(~keeps, axis=0, kind="stable")
-    values = np.take_along_axis(np.broadcast_to(np.ma.getdata(pixels.values), shape), order, axis=0)
+    found = np.take_along_axis(np.broadcast_to(np.ma.getdata(values), shape), order, axis=0)
     nulls = ~np.take_along_axis(keeps, order, axis=0)
-    gaps = missing(pixels.values)
     if gaps is not None:
         nulls = nulls | np.take_along_axis(np.broadcast_to(gaps, shape), order, axis=0)
-    return PixelArray(nullify(values, nulls))
+    return PixelArray(nullify(found, nulls))

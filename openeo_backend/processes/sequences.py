@@ -115,15 +115,13 @@ def rearrange(data: Any, order: Any) -> Any:
 
 def _rearrange_pixels(array: PixelArray | list[Any], order: PixelArray) -> PixelArray:
     pixels = array if isinstance(array, PixelArray) else stack(array)
-    values = pixels.values.reshape(
-        len(pixels), *(1,) * (order.values.ndim - pixels.values.ndim), *pixels.values.shape[1:]
-    )
+    values = pixels.lift(order.values.ndim - 1)
     unknown = missing(order.values)
     positions = filled(order.values, unknown, 0).astype("intp")
     if positions.size and (positions.min() < 0 or positions.max() >= values.shape[0]):
         raise refuse("order", f"has positions outside of the array of {values.shape[0]} elements")
     shape = np.broadcast_shapes(values.shape[1:], positions.shape[1:])
-    positions = np.broadcast_to(positions, (len(order), *shape))
+    positions = np.broadcast_to(PixelArray(positions).lift(len(shape)), (len(order), *shape))
     found = np.take_along_axis(np.broadcast_to(np.ma.getdata(values), (values.shape[0], *shape)), positions, axis=0)
     nulls = missing(values)
     if nulls is not None:

@@ -31,11 +31,12 @@ def registry() -> Registry:
 
 @pytest.fixture(scope="session")
 def callback(registry: Registry, env: Env) -> Callable[..., Callback]:
-    """`callback(process, **arguments)`: a process graph of one call, as processes receive it; `outer` gives values of
-    parameters of the graph around it."""
+    """`callback(id, outer, **arguments)`: a process graph of one call (or the given one), as processes receive it;
+    `outer` gives values of parameters of the graph around it."""
 
-    def make(process: str, outer: dict[str, Any] | None = None, **arguments: Any) -> Callback:
-        graph = parse({"call": {"process_id": process, "arguments": arguments, "result": True}})
+    def make(id: str | dict[str, Any], outer: dict[str, Any] | None = None, /, **arguments: Any) -> Callback:
+        call = {"call": {"process_id": id, "arguments": arguments, "result": True}}
+        graph = parse(call if isinstance(id, str) else id)
         return Callback(graph, Scope(outer or {}), lambda inner, scope: evaluate(inner, registry, scope, env))
 
     return make
