@@ -176,7 +176,7 @@ def decode(dataset: xr.Dataset) -> Cube:
     known = json.loads(dataset.attrs.get(CUBE, "{}"))
     crs = _read_crs(dataset)
     variables = [str(n) for n, v in dataset.data_vars.items() if v.dims and v.dtype.kind in "biuf"]
-    variables = [n for n in variables if n in known["variables"]] if known else _main(dataset, variables)
+    variables = [n for n in known["variables"] if n in variables] if known else _main(dataset, variables)
     if not variables:
         raise OpenEOError("FileContentInvalid", "The file holds no variable with numbers along dimensions.")
     arrays = [_values(dataset[name], known) for name in variables]

@@ -25,15 +25,18 @@ from openeo_backend.formats import options as schema
 from openeo_backend.formats.asset import Asset, AssetBand, Format, Progress
 from openeo_backend.formats.images import (
     Images,
+    Part,
     arrange,
+    crop_dimensions,
     describe_band,
     image_dimensions,
     read_crs,
     unsuitable,
 )
-from openeo_backend.formats.names import bbox, describe_dimensions, instant, slug, suffixes
+from openeo_backend.formats.names import bbox, describe_dimensions, geobox_bbox, instant
 from openeo_backend.formats.pictures import read_colormap
-from openeo_backend.formats.statistics import Statistics
+from openeo_backend.formats.statistics import Statistics, measure
+from openeo_backend.formats.targets import Target, choose_targets
 from openeo_backend.formats.tiff import Codec, Level, write_cog
 from openeo_backend.formats.tiles import TILE_BUDGET, Pyramid, Tile, decimate_average, decimate_nearest
 
@@ -50,26 +53,20 @@ def write(value: Any, folder: Path, stem: str, options: Mapping[str, Any], progr
     images = arrange(value, options, "GTiff")
     _check(images, options)
     codec = choose_codec(images.storage.dtype, options)
-    groups = [[p] for p in range(len(images.planes))] if options.get("separate_asset_per_band") else [None]
-    ends = suffixes(images.times) if images.times is not None else [""]
+    targets = choose_targets(images, folder, stem, options)
     threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads, thread_name_prefix="deflate") as pool, TemporaryFile(dir=folder) as spool:
         queue = _Queue(pool, 2 * threads)
-        files = []
-        for image, end in enumerate(ends):
-            for group in groups:
-                planes = list(range(len(images.planes))) if group is None else group
-                parts = [stem, end, "" if group is None else slug(images.planes[group[0]].name)]
-                path = folder / ("_".join(part for part in parts if part) + ".tif")
-                share = TILE_BUDGET // (len(ends) * len(groups))
-                files.append(_File(path, images, image, planes, codec, options, queue, spool, share))
-        by_image = [files[i * len(groups) : (i + 1) * len(groups)] for i in range(len(ends))]
+        files: dict[int, list[_File]] = {}
+        for target in targets:
+            file = _File(target, images, codec, options, queue, spool, TILE_BUDGET // len(targets))
+            files.setdefault(target.image, []).append(file)
         for part in images.blocks(progress):
-            for file in by_image[part.image]:
-                file.add(part.plane, part.top, part.left, part.values, part.statistics)
+            for file in files[part.image]:
+                file.add(part)
         queue.drain()
         box, dimensions = bbox(images.cube), describe_dimensions(images.cube)
-        return [file.finish(box, dimensions) for file in files]
+        return [file.finish(box, dimensions) for group in files.values() for file in group]
 
 
 class _Queue:
@@ -100,80 +97,93 @@ def _encode(codec: Codec, values: np.ndarray) -> list[bytes]:
 
 
 class _File:
-    """One GeoTIFF that grows: a tile pyramid, a scratch file per level, statistics per band."""
+    """One GeoTIFF that grows: a tile pyramid, its compressed tiles in the scratch file, statistics per band."""
 
     def __init__(
         self,
-        path: Path,
+        target: Target,
         images: Images,
-        image: int,
-        planes: list[int],
         codec: Codec,
         options: Mapping[str, Any],
         queue: _Queue,
         spool: IO[bytes],
         budget: int,
     ) -> None:
-        self.path, self.images, self.image, self.planes = path, images, image, planes
-        self.codec, self.options = codec, options
-        _, height, width = images.shape
+        self.target, self.images, self.codec, self.options = target, images, codec, options
+        height, width = target.shape
         tile = int(options.get("tile_size") or (512 if max(height, width) > 512 else 256))
         depth = 0
         while options.get("overviews", "AUTO") != "OFF" and max(height, width) > tile * 2**depth:
             depth += 1
         storage = images.storage
-        fill = storage.nodata if storage.nodata is not None else 0
-        self.statistics = [Statistics() for _ in planes]
+        self.statistics = [Statistics() for _ in target.planes]
         self.pyramid = Pyramid(
-            (len(planes), height, width),
+            (len(target.planes), height, width),
             storage.dtype,
             tile,
             depth,
             choose_decimation(images, options),
-            fill,
+            storage.nodata if storage.nodata is not None else 0,
             partial(queue.put, self),
-            path.parent,
+            target.path.parent,
             budget,
         )
         self.levels = []
         for level in range(depth + 1):
             rows, columns = self.pyramid.dimensions(level)
-            self.levels.append(Level(columns, rows, tile, len(planes), spool))
+            self.levels.append(Level(columns, rows, tile, len(target.planes), spool))
 
-    def add(self, plane: int, top: int, left: int, values: np.ndarray, statistics: list[Statistics]) -> None:
-        """Takes planes of a window, as far as they belong to this file."""
-        first = max(plane, self.planes[0])
-        last = min(plane + len(values), self.planes[-1] + 1)
-        if first >= last:
+    def add(self, part: Part) -> None:
+        """Takes what belongs to this file of a window."""
+        target = self.target
+        planes = range(max(part.plane, target.planes.start), min(part.plane + len(part.values), target.planes.stop))
+        rows, columns = part.values.shape[1:]
+        y0, y1 = max(part.top, target.rows.start), min(part.top + rows, target.rows.stop)
+        x0, x1 = max(part.left, target.columns.start), min(part.left + columns, target.columns.stop)
+        if not planes or y0 >= y1 or x0 >= x1:
             return
-        for index in range(first, last):
-            self.statistics[index - self.planes[0]].add(statistics[index - plane])
-        self.pyramid.paste(top, left, values[first - plane : last - plane], plane=first - self.planes[0])
+        own = slice(planes.start - part.plane, planes.stop - part.plane)
+        values = part.values[own, y0 - part.top : y1 - part.top, x0 - part.left : x1 - part.left]
+        statistics = part.statistics[own]
+        if values.shape[1:] != (rows, columns):
+            statistics = [measure(band, self.images.storage.nodata) for band in values]
+        first = planes.start - target.planes.start
+        for total, found in zip(self.statistics[first:], statistics, strict=False):
+            total.add(found)
+        self.pyramid.paste(y0 - target.rows.start, x0 - target.columns.start, values, plane=first)
 
     def finish(self, box: tuple[float, float, float, float] | None, dimensions: Mapping[str, Any]) -> Asset:
         """Puts the file together from its compressed tiles."""
+        target, images = self.target, self.images
         bands = tuple(
-            describe_band(self.images, index, stats) for index, stats in zip(self.planes, self.statistics, strict=True)
+            describe_band(images, index, stats) for index, stats in zip(target.planes, self.statistics, strict=True)
         )
-        template = _template(self.images, bands, self.levels[0].tile, self.options, self.image)
-        with self.path.open("wb") as out:
+        template = _template(images, target, bands, self.levels[0].tile, self.options)
+        with target.path.open("wb") as out:
             write_cog(out, self.levels, self.codec, template)
-        label = None if self.images.times is None else self.images.times[self.image]
+        label = None if images.times is None else images.times[target.image]
         when = instant(label) if isinstance(label, np.datetime64) else None
+        described = image_dimensions(images, target.image, dimensions)
+        geobox = target.geobox(images)
+        if not target.whole and geobox is not None:
+            box = geobox_bbox(geobox)
+            described = crop_dimensions(images, geobox, described)
         return Asset(
-            path=self.path,
+            path=target.path,
             media_type=MEDIA_TYPE,
-            title=self.path.stem,
+            title=target.path.stem,
             bands=bands,
-            geobox=self.images.geobox,
+            geobox=geobox,
             bbox=box,
             start=when,
             end=when,
-            dimensions=image_dimensions(self.images, self.image, dimensions),
+            dimensions=described,
         )
 
 
-def _template(images: Images, bands: tuple[AssetBand, ...], tile: int, options: Mapping[str, Any], image: int) -> bytes:
+def _template(
+    images: Images, target: Target, bands: tuple[AssetBand, ...], tile: int, options: Mapping[str, Any]
+) -> bytes:
     """A GeoTIFF of one tile with all tags that the file needs, written by GDAL, which knows every CRS."""
     profile = {
         "driver": "GTiff",
@@ -182,7 +192,7 @@ def _template(images: Images, bands: tuple[AssetBand, ...], tile: int, options: 
         "count": len(bands),
         "dtype": images.storage.dtype.name,
         "nodata": images.storage.nodata,
-        "transform": images.transform,
+        "transform": target.transform(images),
         "crs": images.cube.crs.to_wkt() if images.cube.crs is not None else None,
         "photometric": "RGB" if is_colour(bands) else "MINISBLACK",
         "sparse_ok": True,
@@ -190,21 +200,21 @@ def _template(images: Images, bands: tuple[AssetBand, ...], tile: int, options: 
     if is_colour(bands) and len(bands) == 4:
         profile["alpha"] = "UNSPECIFIED"
     with MemoryFile() as memory:
-        with memory.open(**profile) as target:
+        with memory.open(**profile) as file:
             if colours := options.get("colormap"):
-                target.write_colormap(1, read_colormap(colours))
-            target.update_tags(**_texts(options.get("file_metadata")))
+                file.write_colormap(1, read_colormap(colours))
+            file.update_tags(**_texts(options.get("file_metadata")))
             if images.times is not None:
-                target.update_tags(OPENEO_LABEL=instant(images.times[image]), OPENEO_DIMENSION=_temporal(images))
+                file.update_tags(OPENEO_LABEL=instant(images.times[target.image]), OPENEO_DIMENSION=_temporal(images))
             extra = options.get("bands_metadata") or {}
             for index, band in enumerate(bands, 1):
-                target.set_band_description(index, band.name)
-                target.update_tags(
+                file.set_band_description(index, band.name)
+                file.update_tags(
                     index, **_band_tags(band), **{str(k): str(v) for k, v in extra.get(band.name, {}).items()}
                 )
-            target.scales = [1.0 if band.scale is None else band.scale for band in bands]
-            target.offsets = [0.0 if band.offset is None else band.offset for band in bands]
-            target.units = [band.unit or "" for band in bands]
+            file.scales = [1.0 if band.scale is None else band.scale for band in bands]
+            file.offsets = [0.0 if band.offset is None else band.offset for band in bands]
+            file.units = [band.unit or "" for band in bands]
         return bytes(memory.getbuffer())
 
 
@@ -269,7 +279,7 @@ def choose_decimation(images: Images, options: Mapping[str, Any]) -> Any:
 
 
 def _check(images: Images, options: Mapping[str, Any]) -> None:
-    single = len(images.planes) == 1 or options.get("separate_asset_per_band")
+    single = len(images.planes) == 1 or options.get("separate_asset_per_band") or options.get("filepath_per_band")
     if options.get("colormap") and not (single and images.storage.dtype in (np.uint8, np.uint16)):
         raise unsuitable(
             "GTiff with a colormap",

@@ -300,6 +300,16 @@ def image_dimensions(images: Images, image: int | None, description: Mapping[str
     return out
 
 
+def crop_dimensions(images: Images, geobox: GeoBox, description: Mapping[str, Any]) -> dict[str, Any]:
+    """`cube:dimensions` with the extents of x and y narrowed to a part of the grid."""
+    box = geobox.boundingbox
+    out = dict(description)
+    for axis, extent in (("x", [box.left, box.right]), ("y", [box.bottom, box.top])):
+        if (dimension := images.cube.axis(axis)) is not None:
+            out[dimension.name] = {**out[dimension.name], "extent": extent}
+    return out
+
+
 def read_crs(wkt: str) -> CRS:
     """The reference system of a file, by its EPSG code where it has one, so that it equals those of other cubes."""
     crs = CRS(wkt)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from odc.geo.crs import CRS
+from odc.geo.geobox import GeoBox
 
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.dimension import Dimension
@@ -124,8 +125,12 @@ def bbox(cube: Cube) -> tuple[float, float, float, float] | None:
             return None
         west, south, east, north = shapes.to_crs("EPSG:4326").total_bounds
         return float(west), float(south), float(east), float(north)
-    if (geobox := cube.geobox) is None:
-        return None
-    parts = project_bounds(grid_bounds(geobox), cube.crs, CRS("EPSG:4326"))
+    return None if cube.geobox is None else geobox_bbox(cube.geobox)
+
+
+def geobox_bbox(geobox: GeoBox) -> tuple[float, float, float, float]:
+    """West, south, east, north in degrees of a grid with a reference system."""
+    assert geobox.crs is not None
+    parts = project_bounds(grid_bounds(geobox), geobox.crs, CRS("EPSG:4326"))
     # Across the antimeridian there are two parts; west is then larger than east, as GeoJSON has it.
     return parts[0].left, min(p.bottom for p in parts), parts[-1].right, max(p.top for p in parts)

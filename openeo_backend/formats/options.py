@@ -68,7 +68,31 @@ _SEPARATE = {
     }
 }
 
+#: Options of other back-ends that are listed so that graphs stay exchangeable, but that cannot be honoured here.
+UNSUPPORTED = ("sample_by_feature", "feature_id_property", "attach_gdalinfo_assets")
+
+_BY_FEATURE = {
+    "sample_by_feature": {
+        "type": "boolean",
+        "description": "One file per feature of a preceding filter_spatial. Not supported: only false is accepted.",
+        "default": False,
+    },
+    "feature_id_property": {
+        "type": ["string", "null"],
+        "description": "Property that names the files of `sample_by_feature`. Not supported: only null is accepted.",
+        "default": None,
+    },
+}
+
 GTIFF: dict[str, Any] = {
+    "tile_grid": {
+        "type": ["string", "null"],
+        "description": "Writes a file per cell of a grid and date instead of one per date: cells of one degree, or "
+        "squares of the UTM zone of the data (of its centre, where the data are not in a UTM zone). The cell's name "
+        "goes into the file's name. Pixels lie in every file whose cell's rectangle contains their centre.",
+        "default": None,
+        "enum": ["wgs84-1degree", "utm-100km", "utm-20km", "utm-10km", None],
+    },
     "ZLEVEL": {
         "type": "integer",
         "description": "Compression level: 1 (fastest) to 9 for deflate, -7 to 22 for zstd.",
@@ -112,6 +136,20 @@ GTIFF: dict[str, Any] = {
     **COLORMAP,
     **FILENAME_PREFIX,
     **_SEPARATE,
+    "filepath_per_band": {
+        "type": ["array", "null"],
+        "description": "A file name per band, in their order: each band then goes to its own file (and each date, "
+        "whose label is put before the extension). Folders are not supported.",
+        "default": None,
+        "items": {"type": "string", "pattern": "^[A-Za-z0-9_.-]+$"},
+    },
+    "attach_gdalinfo_assets": {
+        "type": "boolean",
+        "description": "Files with the output of gdalinfo. Not supported: only false is accepted; the result "
+        "metadata hold the statistics.",
+        "default": False,
+    },
+    **_BY_FEATURE,
     "file_metadata": {
         "type": ["object", "null"],
         "description": "GDAL metadata of the file, text by name.",
@@ -136,6 +174,7 @@ NETCDF: dict[str, Any] = {
     },
     **FILENAME_PREFIX,
     **_SEPARATE,
+    **_BY_FEATURE,
     **STORAGE,
 }
 
@@ -196,6 +235,12 @@ def check_options(format: Format, options: Mapping[str, Any] | None, warn: Calla
         if value is None:
             continue
         _check_value(format, name, value)
+        if name in UNSUPPORTED and value:
+            raise OpenEOError(
+                "FeatureUnsupported",
+                f"The option '{name}' of the format {format.name} is not supported here.",
+                hint="Leave it out.",
+            )
         out[name] = value
     return out
 

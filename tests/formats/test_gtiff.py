@@ -287,6 +287,36 @@ def test_bbox_in_degrees(make_cube: Make, tmp_path: Path) -> None:
     assert asset.bbox == pytest.approx((5, 50, 6, 51))
 
 
+def test_a_file_per_cell_of_a_grid(make_cube: Make, tmp_path: Path) -> None:
+    values = RNG.random((1, 30, 50)).astype("f4")
+    cube = make_cube(values, "byx", chunks=(1, 9, 11), step=1000.0, origin=(591000.0, 5212000.0))
+    assets = write_result(cube, "GTiff", {"tile_grid": "utm-20km"}, tmp_path, "a", quiet)
+    assert [a.path.name for a in assets] == [
+        f"a_32N-{east}-{north}.tif" for north in (5200, 5180) for east in (580, 600, 620, 640)
+    ]
+    for asset in assets:
+        with rasterio.open(asset.path) as source:
+            box = source.bounds
+            left, top = round((box.left - 591000) / 1000), round((5212000 - box.top) / 1000)
+            expected = values[:, top : top + source.height, left : left + source.width]
+            np.testing.assert_array_equal(source.read(), expected)
+            assert float(source.tags(1)["STATISTICS_MEAN"]) == pytest.approx(expected.mean(), rel=1e-6)
+            assert box.left // 20000 == (box.right - 1) // 20000
+        assert asset.dimensions["x"]["extent"] == [box.left, box.right]
+    assert sum(a.geobox.shape[0] * a.geobox.shape[1] for a in assets) == 1500
+    degrees = make_cube(np.ones((20, 20), "u1"), "yx", crs="EPSG:4326", step=0.1, origin=(-0.5, 1.0))
+    assets = write_result(degrees, "GTiff", {"tile_grid": "wgs84-1degree"}, tmp_path, "b", quiet)
+    assert [a.path.name[2:9] for a in assets] == ["N00W001", "N00E000", "N00E001", "S01W001", "S01E000", "S01E001"]
+
+
+def test_a_name_per_band(make_cube: Make, tmp_path: Path) -> None:
+    values = RNG.random((1, 2, 3, 4)).astype("f4")
+    assets = write_result(make_cube(values), "GTiff", {"filepath_per_band": ["b.tif", "g"]}, tmp_path, "a", quiet)
+    assert [a.path.name for a in assets] == ["b_2020-01-01.tif", "g_2020-01-01.tif"]
+    with rasterio.open(assets[1].path) as source:
+        np.testing.assert_array_equal(source.read(), values[0, 1:])
+
+
 @pytest.mark.parametrize(
     ("options", "code"),
     [
@@ -294,6 +324,9 @@ def test_bbox_in_degrees(make_cube: Make, tmp_path: Path) -> None:
         ({"compression": "lzma"}, "ProcessParameterInvalid"),
         ({"predictor": 3}, "ProcessParameterInvalid"),
         ({"nodata": 300}, "ProcessParameterInvalid"),
+        ({"filepath_per_band": ["a"]}, "ProcessParameterInvalid"),
+        ({"filepath_per_band": ["a/b", "c"]}, "ProcessParameterInvalid"),
+        ({"sample_by_feature": True}, "FeatureUnsupported"),
         ({"colormap": {"0": [1, 1, 1, 1]}}, "FormatUnsuitable"),
     ],
 )
