@@ -22,14 +22,12 @@ from openeo_backend.jobs.queue import Lease, Queue
 from openeo_backend.jobs.results import describe
 from openeo_backend.observe import clock
 from openeo_backend.run.request import Event, Outcome, RunRequest
+from openeo_backend.run.runner import Runner
 from openeo_backend.settings import Settings
 from openeo_backend.store import trash
 from openeo_backend.store.types import finite
 
 log = logging.getLogger(__name__)
-
-Runner = Callable[[RunRequest, Callable[[Event], None], Callable[[], bool]], Outcome]
-"""Evaluates a process; tells news while it does; stops soon after the last function says so."""
 
 StoredProcesses = Callable[[str], Mapping[str, Any]]
 """The stored processes of a user, by id."""

@@ -18,9 +18,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from openeo_backend.errors import OpenEOError
 from openeo_backend.files.objects import Objects
-from openeo_backend.jobs.attempt import Attempt, Runner, StoredProcesses
+from openeo_backend.jobs.attempt import Attempt, StoredProcesses
 from openeo_backend.jobs.queue import Queue
 from openeo_backend.jobs.sweep import sweep
+from openeo_backend.run.runner import Runner
 from openeo_backend.settings import Settings
 from openeo_backend.store.store import Store
 

@@ -18,9 +18,9 @@ from openeo_backend.api.app import create_app
 from openeo_backend.errors import NodeRef, OpenEOError
 from openeo_backend.files.objects import open_objects
 from openeo_backend.files.signing import Key, Signer
-from openeo_backend.jobs.attempt import Runner
 from openeo_backend.jobs.worker import Worker
 from openeo_backend.run.request import Event, Outcome, RunRequest
+from openeo_backend.run.runner import Runner
 from openeo_backend.store.schema import users
 from openeo_backend.store.store import Store
 

@@ -17,11 +17,11 @@ from sqlalchemy.exc import OperationalError
 from openeo_backend import settings as settings_module
 from openeo_backend.errors import OpenEOError
 from openeo_backend.files.objects import StoredObjects, open_objects
-from openeo_backend.jobs.attempt import Runner
 from openeo_backend.jobs.queue import Queue
 from openeo_backend.jobs.sweep import sweep
 from openeo_backend.jobs.worker import Worker
 from openeo_backend.run.request import Event, Outcome, RunRequest
+from openeo_backend.run.runner import Runner
 from openeo_backend.settings import Settings
 from openeo_backend.store.schema import jobs
 from openeo_backend.store.store import Store
