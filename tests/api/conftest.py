@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from openeo_backend.files.objects import open_objects
 from openeo_backend.files.signing import Signer, read_keys
 from openeo_backend.formats.asset import Format
 from openeo_backend.run.request import Event, Outcome, RunRequest
+from openeo_backend.store.database import connect
 from openeo_backend.store.store import Store
 
 COLLECTION = {
@@ -151,12 +153,24 @@ class StandIn:
         ]
 
 
-@pytest.fixture
-def backend(tmp_path: Path) -> Iterator[StandIn]:
-    settings = settings_module.read(overrides={"data_dir": str(tmp_path), "auth": {"basic": True}})
-    store = Store.open(f"sqlite:///{tmp_path / 'store.sqlite'}")
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with two users, made once: each test gets a copy."""
+    file = tmp_path_factory.mktemp("store") / "store.sqlite"
+    store = Store.open(f"sqlite:///{file}")
     store.users.add("ada", "lovelace")
     store.users.add("bob", "builder")
+    with store.database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.close()
+    return file
+
+
+@pytest.fixture
+def backend(tmp_path: Path, database: Path) -> Iterator[StandIn]:
+    settings = settings_module.read(overrides={"data_dir": str(tmp_path), "auth": {"basic": True}})
+    file = shutil.copy(database, tmp_path / "store.sqlite")
+    store = Store(connect(f"sqlite:///{file}"))
     objects = open_objects(str(tmp_path / "files"))
     yield StandIn(settings, store, objects, Signer(read_keys(tmp_path / "keys.json", None)))
     store.close()
