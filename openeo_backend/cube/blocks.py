@@ -25,6 +25,7 @@ from openeo_backend.cube.results import Kind, kind_of, store
 from openeo_backend.cube.storage import Storage, choose, floating
 from openeo_backend.graph import trace
 from openeo_backend.graph.callback import Callback
+from openeo_backend.graph.nodes import Graph
 
 Function = Callable[..., Any]
 
@@ -35,8 +36,11 @@ BLOCK_MB = 64
 #: Values that a function gets at once; its intermediate results stay within the processor's cache.
 STRIP = 131_072
 
-#: Pixels of the trace: ordinary, missing, zero, and partly missing ones.
-_SAMPLE = 4
+#: Pixels of the trace: ordinary, missing, zero, and partly missing ones, and one that all inputs miss.
+_SAMPLE = 5
+
+#: Processes whose results may be null for some values of pixels and not for others, whatever the trace shows.
+_FICKLE = frozenset({"array_find", "array_filter"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,9 +104,9 @@ def reduce(cube: Cube, function: Function, dimensions: Sequence[str]) -> Cube:
 def along(cube: Cube, function: Function, dimension: str) -> Cube:
     """The cube with the array that `function(PixelArray)` returns along `dimension`.
 
-    Labels stay where the length does, else they are 0, 1, 2 ...
+    Labels stay where the length does, else they are 0, 1, 2 ... A single value makes an array of one element.
 
-    :raises OpenEOError: DimensionNotAvailable; ProcessParameterInvalid where the function returns no array.
+    :raises OpenEOError: DimensionNotAvailable; ProcessParameterInvalid where the function returns an empty array.
     """
     axis = cube.names.index(cube.dimension(dimension).name)
     data = _whole(cube.data.data, (axis,))
@@ -207,7 +211,7 @@ class _Task:
             found = Kind()
         dtype = found.dtype if found.dtype is not None else floating(self.sources[0].dtype)
         length = found.length if self.array else len(self.groups) if self.groups is not None else None
-        target = choose(dtype, found.nullable, self.sources[0])
+        target = choose(dtype, found.nullable or _is_fickle(self.function), self.sources[0])
         return self._patch(target=target, length=length)
 
     def _distinct(self) -> _Task:
@@ -221,7 +225,7 @@ class _Task:
 
 
 def _sample(storage: Storage, shape: tuple[int, ...], turn: int) -> np.ndarray:
-    """Stored values of a few pixels: ordinary, missing, zero, partly missing; `turn` shifts the pixels."""
+    """Stored values of a few pixels: ordinary, missing, zero, partly missing (`turn` shifts these), and missing."""
     if storage.dtype.kind not in "biuf":
         return np.full(shape, None, dtype=object)
     count = shape[0] if len(shape) > 1 else 1
@@ -234,8 +238,23 @@ def _sample(storage: Storage, shape: tuple[int, ...], turn: int) -> np.ndarray:
     if storage.nullable:
         values[:, 1] = storage.null
         values[::2, 3] = storage.null
-    values = np.roll(values, turn, axis=-1)
+    values = np.concatenate([np.roll(values, turn, axis=-1), values[:, 1:2]], axis=-1)
     return values if len(shape) > 1 else values[0]
+
+
+def _is_fickle(function: Function) -> bool:
+    """Whether a callback may return null depending on values, by its graph: `if` without one of its branches ..."""
+    graphs = (
+        [function.callback.graph] if isinstance(function, Bound) and isinstance(function.callback, Callback) else []
+    )
+    while graphs:
+        for node in graphs.pop():
+            if node.process in _FICKLE:
+                return True
+            if node.process == "if" and (node.arguments.get("accept") is None or node.arguments.get("reject") is None):
+                return True
+            graphs += [reference for reference in node.references() if isinstance(reference, Graph)]
+    return False
 
 
 def _strips(pixels: tuple[int, ...], elements: int) -> Iterator[tuple[slice, ...]]:

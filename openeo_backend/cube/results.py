@@ -51,18 +51,12 @@ def kind_of(result: Any, pixels: tuple[int, ...], array: bool) -> Kind:
 
 
 def _items(result: Any) -> Any:
-    """The elements of an array result."""
-    items: Any
+    """The elements of an array result; a single value counts as an array of one element."""
+    items: Any = [result]
     if isinstance(result, PixelArray):
         items = result.values
     elif isinstance(result, list | tuple):
         items = result
-    else:
-        raise OpenEOError(
-            "ProcessParameterInvalid",
-            "The process applied along the dimension returns a single value, but it must return an array.",
-            hint="Use reduce_dimension for single values, or put them into an array with array_create.",
-        )
     if len(items) == 0:
         raise OpenEOError(
             "ProcessParameterInvalid",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from openeo_backend.cube import Cube, Dimension, blocks
-from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.callback import Callback
 from openeo_backend.graph.effects import Effect
 from openeo_backend.processes.registry import process
@@ -25,33 +25,35 @@ def apply_dimension(
 ) -> Cube:
     """The cube with the array `process(data, context)` along `dimension`, or along `target_dimension` instead of it.
 
-    :raises OpenEOError: DimensionNotAvailable; ProcessParameterInvalid for a target dimension with several labels.
+    Two cases that the specification leaves open are met in graphs in use. A process that returns a single value makes
+    an array of one element. An existing target dimension may have several labels: the values of each of them follow
+    each other, in the order of its labels, under the labels 0, 1, 2 ...
+
+    :raises OpenEOError: DimensionNotAvailable.
     """
-    data.dimension(dimension)
-    same = target_dimension is None or target_dimension == dimension
-    if not same and data.has(str(target_dimension)) and data.data.sizes[target_dimension] != 1:
-        raise OpenEOError(
-            "ProcessParameterInvalid",
-            f"The target dimension '{target_dimension}' has {data.data.sizes[target_dimension]} labels, "
-            "but an existing target dimension must have a single one.",
-            hint="Choose a new name for the target dimension, or reduce it first.",
-        )
     computed = blocks.along(data, blocks.bind(process, "data", context=context), dimension)
-    return computed if same else _moved(computed, dimension, str(target_dimension))
+    if target_dimension is None or target_dimension == dimension:
+        return computed
+    return _moved(computed, dimension, target_dimension)
 
 
 def _moved(cube: Cube, source: str, target: str) -> Cube:
-    """The cube with the values along `source` along `target`, a new dimension or one with a single label."""
-    array, kept = cube.data, list(cube.dimensions)
-    described = Dimension(target, "other")
+    """The cube with the values along `source` along `target`, a new dimension or an existing one."""
+    kept = [name for name in cube.names if name != target]
+    place = kept.index(source)
+    array, described = cube.data, Dimension(target, "other")
     if cube.has(target):
         described = cube.dimension(target).patch(step=None)
-        array = array.isel({target: 0}, drop=True)
-        kept.remove(cube.dimension(target))
-    array = array.drop_vars(source).rename({source: target})
-    array = array.assign_coords({target: np.arange(array.sizes[target])})
-    dimensions = tuple(described if entry.name == source else entry for entry in kept)
+        array = array.transpose(*kept[:place], target, *kept[place:])
+    else:
+        array = array.expand_dims(target, axis=place)
+    shape = (*array.shape[:place], array.shape[place] * array.shape[place + 1], *array.shape[place + 2 :])
+    names = [target if name == source else name for name in kept]
+    coords = {name: (name, cube.labels(name)) for name in kept if name != source}
+    coords[target] = (target, np.arange(shape[place]))
+    moved = xr.DataArray(array.data.reshape(shape), dims=names, coords=coords, attrs=cube.data.attrs)
+    dimensions = tuple(described if name == target else cube.dimension(name) for name in names)
     types = {entry.type for entry in dimensions if entry is not described}
     properties = cube.properties if "geometry" in types else None
     bands = cube.bands if "bands" in types else {}
-    return cube.patch(data=array, dimensions=dimensions, bands=bands, properties=properties)
+    return cube.patch(data=moved, dimensions=dimensions, bands=bands, properties=properties)

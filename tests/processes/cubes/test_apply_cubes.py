@@ -156,14 +156,34 @@ def test_apply_dimension_of_the_same_length_into_another_dimension_is_enumerated
 
 def test_apply_dimension_into_an_existing_dimension(call: Call) -> None:
     sort = chain(("sort", {"data": DATA, "nodata": True}))
-    with pytest.raises(OpenEOError, match="'bands' has 3 labels"):
-        call("apply_dimension", data=floats(), process=sort, dimension="t", target_dimension="bands")
     one = call("reduce_dimension", data=floats(), reducer=chain(("first", {"data": DATA})), dimension="bands")
     one = call("add_dimension", data=one, name="bands", label="B04", type="bands")
-    result = call("apply_dimension", data=one, process=sort, dimension="t", target_dimension="bands")
+    with nothing_computed():
+        result = call("apply_dimension", data=one, process=sort, dimension="t", target_dimension="bands")
     assert result.names == ("bands", "y", "x")
     assert result.dimension("bands").type == "bands"
+    assert result.labels("bands").tolist() == [0, 1, 2, 3]
     np.testing.assert_array_equal(result.data.values, np.sort(one.data.values[0], axis=0))
+
+
+@pytest.mark.parametrize("lazy", [True, False])
+def test_apply_dimension_into_an_existing_dimension_with_several_labels(call: Call, lazy: bool) -> None:
+    process = chain(("min", {"data": DATA}), ("max", {"data": DATA}), ("array_create", {"data": [node(0), node(1)]}))
+    result = call("apply_dimension", data=floats(lazy), process=process, dimension="t", target_dimension="bands")
+    assert result.names == ("bands", "y", "x")
+    assert result.labels("bands").tolist() == [0, 1, 2, 3, 4, 5]
+    low, high = quietly(np.nanmin, FLOATS, axis=0), quietly(np.nanmax, FLOATS, axis=0)
+    np.testing.assert_array_equal(result.data.values, [low[0], high[0], low[1], high[1], low[2], high[2]])
+
+
+def test_a_condition_makes_integers_nullable_whatever_the_values(call: Call) -> None:
+    stored = np.array([[10, 4000], [5000, 60000]], dtype=np.uint16)
+    cube = make(stored, y=[1.0, 0.0], x=[0.0, 1.0])
+    process = chain(("lt", {"x": X, "y": 4500}), ("gt", {"x": X, "y": 3500}), ("and", {"x": node(0), "y": node(1)}),
+                    ("not", {"x": node(2)}), ("if", {"value": node(3), "accept": X}))  # fmt: skip
+    result = call("apply", data=cube, process=process)
+    assert result.data.dtype == np.uint16
+    np.testing.assert_array_equal(values(result), [[10, np.nan], [5000, 60000]])
 
 
 def test_labels_of_dates_reach_the_callback(call: Call) -> None:

@@ -90,12 +90,17 @@ def test_reduce_over_two_dimensions_and_to_none() -> None:
     assert float(single.data.values) == 59
 
 
-def test_arrays_where_single_values_are_needed_and_the_reverse() -> None:
+def test_a_single_value_is_an_array_of_one_element() -> None:
+    result = blocks.along(cube(), lambda data: data[2], "t")
+    np.testing.assert_array_equal(result.data.values, STORED[2:])
+    assert result.labels("t").tolist() == [0]
+    with pytest.raises(OpenEOError, match="empty array"):
+        blocks.along(cube(), lambda data: [], "t")
+
+
+def test_arrays_where_single_values_are_needed() -> None:
     with pytest.raises(OpenEOError, match="array of 3 elements") as failure:
         blocks.reduce(cube(), lambda data: data, ["t"])
-    assert failure.value.code == "ProcessParameterInvalid"
-    with pytest.raises(OpenEOError, match="single value") as failure:
-        blocks.along(cube(), lambda data: data[0], "t")
     assert failure.value.code == "ProcessParameterInvalid"
     with pytest.raises(OpenEOError, match="an object"):
         blocks.apply(cube(), lambda x: {"a": 1})

@@ -157,6 +157,15 @@ def test_integers_stay_integers_and_markers_never_become_values(call: Call) -> N
     np.testing.assert_array_equal(values(mixed), [[1, np.nan], [0.5, np.nan]])
 
 
+def test_a_resolver_may_leave_what_both_miss_missing(call: Call) -> None:
+    one = make(np.array([1, 255, 255, 4], np.uint8), nodata=255, x=[0.0, 10.0, 20.0, 30.0])
+    two = make(np.array([2, 3, 255, 255], np.uint8), nodata=255, x=[0.0, 10.0, 20.0, 30.0])
+    resolver = chain(("max", {"data": [X, Y]}))
+    result = call("merge_cubes", cube1=one, cube2=two, overlap_resolver=resolver)
+    assert result.data.dtype == np.uint8
+    np.testing.assert_array_equal(values(result), [2, 3, np.nan, 4])
+
+
 def test_gaps_that_neither_cube_fills_are_missing(call: Call) -> None:
     one = make(np.ones((1, 1), np.uint8), q=["a"], r=["p"])
     two = make(np.full((1, 1), 2, np.uint8), q=["b"], r=["s"])
