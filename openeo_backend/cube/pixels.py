@@ -277,9 +277,16 @@ def as_pixels(value: Any, shape: tuple[int, ...]) -> np.ndarray:
     """A single value (pixels, a JSON scalar or None) as pixels of the given shape."""
     if isinstance(value, PixelArray | list | tuple | dict):
         raise refuse("process", f"must return a single value, but returned {describe(value)}")
-    values = stack([value])[0]
+    values = np.asarray(value, _wide_type(value)) if is_number(value) else stack([value])[0]
     data = np.broadcast_to(np.ma.getdata(values), shape)
     return nullify(data, None if missing(values) is None else np.broadcast_to(_mask(values), shape))
+
+
+def _wide_type(number: int | float) -> np.dtype:
+    """A type for a number that other elements and blocks, with other numbers, probably need as well."""
+    if isinstance(number, float):
+        return common_type([number])
+    return np.dtype(next((name for name in ("int16", "int32") if abs(number) < np.iinfo(name).max), "int64"))
 
 
 def _mask(values: np.ndarray) -> np.ndarray:

@@ -218,3 +218,12 @@ def test_callbacks_over_pixels_must_return_single_values(callback: Any, env: Any
     with pytest.raises(OpenEOError, match="single value"):
         arrays.array_apply(BANDS, nested)
     assert arrays.array_apply([1, 2], nested) == [[1, 1], [2, 1]]
+
+
+def test_numbers_of_callbacks_have_the_same_type_for_all_elements(callback: Any) -> None:
+    indices = arrays.array_apply(PixelArray(np.zeros((300, 1))), callback("constant", x={"from_parameter": "index"}))
+    assert indices.values.dtype == np.int16
+    np.testing.assert_array_equal(indices.values[:, 0], np.arange(300))
+    days = callback("date_difference", date1={"from_parameter": "label"}, date2="2026-06-15", unit="day")
+    data = PixelArray(np.zeros((2, 3), "float32"), ("2026-06-01T00:00:00Z", "2026-06-20T00:00:00Z"))
+    assert arrays.array_apply(data, days).values.tolist() == [[14] * 3, [-5] * 3]
