@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import shutil
 import socket
@@ -19,6 +20,9 @@ from openeo_backend.sandbox.gdal import gdal_environment
 # as the server's processes do, before anything loads GDAL
 for _name, _value in gdal_environment().items():
     os.environ.setdefault(_name, _value)
+
+# GDAL warns of each driver to leave out that is not there any more
+logging.getLogger("rasterio._env").setLevel(logging.ERROR)
 
 ROOT = Path(__file__).resolve().parent.parent
 
