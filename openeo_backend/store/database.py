@@ -154,7 +154,7 @@ def _check(database: Database) -> None:
     if found != head():
         _refuse_newer(database)
         raise StoreError(
-            f"the database has schema {found or 'none'}, this version needs {head()}: run `openeo-backend db upgrade`"
+            f"the database has schema {found or 'none'}, this version needs {head()}: run `openeo-backend db-upgrade`"
         )
 
 
