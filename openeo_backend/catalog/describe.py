@@ -183,7 +183,8 @@ def _seen(items: Iterable[Item]) -> dict[str, Any]:
             continue
         numbers = [entry for entry in plain if not isinstance(entry, str | bool)]
         unique = list(dict.fromkeys(plain))
-        if len(numbers) == len(plain) and len(unique) > 3:
+        measured = any(isinstance(number, float) for number in numbers)
+        if len(numbers) == len(plain) and (measured or len(unique) > 3):
             low, high = min(numbers), max(numbers)
             found[name] = {"minimum": low, "maximum": high, "min": low, "max": high}
         elif len(unique) <= _MOST_VALUES:

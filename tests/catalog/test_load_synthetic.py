@@ -355,7 +355,8 @@ def test_a_vrt_called_tif_is_not_followed(archive, env, tmp_path):
         '<VRTDataset rasterXSize="8" rasterYSize="8"><SRS>EPSG:32631</SRS>'
         "<GeoTransform>600000,10,0,5700000,0,-10</GeoTransform>"
         '<VRTRasterBand dataType="UInt16" band="1" subClass="VRTRawRasterBand">'
-        f"<SourceFilename>{secret}</SourceFilename></VRTRasterBand></VRTDataset>"
+        f'<SourceFilename relativeToVRT="0">{secret}</SourceFilename><ImageOffset>0</ImageOffset>'
+        "<PixelOffset>2</PixelOffset><LineOffset>16</LineOffset></VRTRasterBand></VRTDataset>"
     )
     archive.write_item(document)
     with pytest.raises(OpenEOError) as failure:
