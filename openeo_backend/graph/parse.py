@@ -133,7 +133,7 @@ class _Reader:
         consumers: dict[str, list[str]] = {id: [] for id in nodes}
         for id, node in nodes.items():
             needed = node.inputs()
-            for other in sorted(needed - nodes.keys()):
+            for other in sorted(other for other in needed if other not in nodes):
                 self.report(
                     f"It refers to the node '{other}', which does not exist.", (*path, NodeRef(id, node.process))
                 )
