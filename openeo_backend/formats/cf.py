@@ -15,6 +15,7 @@ import xarray as xr
 
 from openeo_backend.cube.cube import Band, Cube
 from openeo_backend.cube.dimension import Dimension
+from openeo_backend.cube.storage import Storage as StoredAs
 from openeo_backend.errors import OpenEOError
 from openeo_backend.formats.images import Plane, Storage, grid, read_crs
 from openeo_backend.formats.names import distinct, text
@@ -51,6 +52,7 @@ def describe_global(cube: Cube, variables: Mapping[str, str]) -> dict[str, Any]:
         "band_dimension": bands[0].name if bands else None,
         "dtype": str(cube.data.dtype),
         "nodata": cube.nodata,
+        "boolean": StoredAs.of(cube).boolean,
     }
     return {
         "Conventions": "CF-1.9",
@@ -188,7 +190,7 @@ def decode(dataset: xr.Dataset) -> Cube:
     bands = {name: Band(**band) for name, band in known.get("bands", {}).items()}
     kept = [d.name for d in dimensions]
     data = data.drop_vars([name for name in data.coords if name not in kept])
-    data.attrs, data.encoding = {}, {}
+    data.attrs, data.encoding = {"boolean": True} if known.get("boolean") else {}, {}
     properties = _properties(dataset) if any(d.type == "geometry" for d in dimensions) else None
     return Cube(data.transpose(*kept), tuple(dimensions), crs, nodata, bands, properties)
 

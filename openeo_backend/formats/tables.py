@@ -15,6 +15,7 @@ from odc.geo.crs import CRS
 
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.dimension import Dimension
+from openeo_backend.cube.storage import Storage as StoredAs
 from openeo_backend.errors import OpenEOError
 from openeo_backend.formats.asset import AssetBand, Progress
 from openeo_backend.formats.blocks import stream
@@ -29,6 +30,8 @@ VALUES = 10_000_000
 def collect(cube: Cube, format_name: str, progress: Progress) -> np.ndarray:
     """All values of a cube, computed window by window, in the order of its dimensions.
 
+    Booleans stored as integers with a no-data value come back as booleans and None (object dtype).
+
     :raises OpenEOError: FormatUnsuitable beyond the number of values a text format takes.
     """
     size = math.prod(cube.data.shape)
@@ -42,7 +45,11 @@ def collect(cube: Cube, format_name: str, progress: Progress) -> np.ndarray:
     out = np.empty(array.shape, array.dtype)
     for block in stream(array, lambda values, _: values, progress):
         out[block.place] = block.result
-    return out.reshape(cube.data.shape)
+    out = out.reshape(cube.data.shape)
+    if StoredAs.of(cube).boolean:
+        absent, out = missing(out, cube.nodata), out.astype(bool).astype(object)
+        out[absent] = None
+    return out
 
 
 def missing(values: np.ndarray, nodata: int | None) -> np.ndarray:

@@ -20,7 +20,7 @@ from openeo.rest.conversions import timeseries_json_to_pandas
 from openeo_backend.cube import Cube, Dimension
 from openeo_backend.cube.pixels import LabeledList
 from openeo_backend.errors import OpenEOError
-from openeo_backend.formats import geojson, parquet
+from openeo_backend.formats import geojson, netcdf, parquet
 from openeo_backend.formats.writing import write_result
 
 Make = Callable[..., Cube]
@@ -96,6 +96,21 @@ def test_small_rasters_as_arrays(make_cube: Make, tmp_path: Path) -> None:
     assert [d["name"] for d in content["dimensions"]] == ["bands", "y", "x"]
     assert content["dimensions"][2]["coordinates"] == [600005, 600015]
     assert content["crs"] == "EPSG:32632"
+
+
+def test_stored_booleans_are_booleans_again(make_cube: Make, tmp_path: Path) -> None:
+    cube = make_cube(np.array([[[1], [0], [255]]], "u1"), "tyx", nodata=255)
+    data = cube.data.rename(y="geometry").isel(x=0, drop=True)
+    data.attrs["boolean"] = True
+    shapes = np.empty(3, dtype=object)
+    shapes[:] = [shapely.Point(i, i) for i in range(3)]
+    data = data.drop_vars("geometry").assign_coords(geometry=shapes)
+    cube = Cube(data, (Dimension("t", "temporal"), Dimension("geometry", "geometry")), cube.crs, 255)
+    (asset,) = write_result(cube, "JSON", {}, tmp_path, "a", quiet)
+    assert asset.path.read_text() == '{"2020-01-01T00:00:00Z": [[true], [false], [null]]}'
+    (asset,) = write_result(cube, "netCDF", {}, tmp_path, "a", quiet)
+    found = netcdf.read(asset.path)
+    assert (found.nodata, found.data.attrs) == (255, {"boolean": True})
 
 
 def test_large_rasters_do_not_become_text(make_cube: Make, tmp_path: Path) -> None:
