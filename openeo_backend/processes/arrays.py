@@ -83,8 +83,11 @@ def _integer(value: Any, name: str, least: int | None = None) -> int:
 
 @process("array_create")
 def array_create(data: Any = (), repeat: int = 1, *, env: Env) -> Any:
-    """An array with the elements of `data`, `repeat` times over."""
-    array = elements(data)
+    """An array with the elements of `data`, `repeat` times over.
+
+    Arrays of pixels among the elements (e.g. of quantiles) are taken apart: along a dimension, arrays cannot be nested.
+    """
+    array = elements(_spliced(data))
     times = _integer(repeat, "repeat", 1)
     pixels = array.values[0].size if isinstance(array, PixelArray) and len(array) else 1
     if len(array) * times * pixels > env.limits.elements:
@@ -92,6 +95,12 @@ def array_create(data: Any = (), repeat: int = 1, *, env: Env) -> Any:
     if times == 1 and isinstance(array, PixelArray):
         return array
     return _join([array] * times, None)
+
+
+def _spliced(data: Any) -> Any:
+    if not isinstance(data, list) or not any(isinstance(value, PixelArray) for value in data):
+        return data
+    return [item for value in data for item in (value if isinstance(value, PixelArray) else [value])]
 
 
 @process("array_create_labeled")

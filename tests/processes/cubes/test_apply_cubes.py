@@ -176,6 +176,17 @@ def test_apply_dimension_into_an_existing_dimension_with_several_labels(call: Ca
     np.testing.assert_array_equal(result.data.values, [low[0], high[0], low[1], high[1], low[2], high[2]])
 
 
+def test_arrays_within_an_array_of_pixels_are_taken_apart(call: Call) -> None:
+    process = chain(
+        ("max", {"data": DATA}),
+        ("quantiles", {"data": DATA, "probabilities": [0.5, 1]}),
+        ("array_create", {"data": [node(0), node(1), 7]}),
+    )
+    result = call("apply_dimension", data=floats(), process=process, dimension="t", target_dimension="stats")
+    high, middle = quietly(np.nanmax, FLOATS, axis=0), quietly(np.nanmedian, FLOATS, axis=0)
+    np.testing.assert_allclose(result.data.values, [high, middle, high, np.full(high.shape, 7)], rtol=1e-6)
+
+
 def test_a_condition_makes_integers_nullable_whatever_the_values(call: Call) -> None:
     stored = np.array([[10, 4000], [5000, 60000]], dtype=np.uint16)
     cube = make(stored, y=[1.0, 0.0], x=[0.0, 1.0])
