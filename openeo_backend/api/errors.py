@@ -53,12 +53,14 @@ def answer(error: OpenEOError, links: Sequence[Mapping[str, str]] = ()) -> Respo
 
 
 def combine(errors: Sequence[OpenEOError]) -> OpenEOError:
-    """Several problems of one process as one error that names them all."""
+    """Several problems of one process as one error: the message names the first ten, the data all of them."""
     if len(errors) == 1:
         return errors[0]
     codes = {error.code for error in errors}
     code = codes.pop() if len(codes) == 1 else "ProcessGraphInvalid"
-    listed = " ".join(f"({number}) {error.code}: {error.describe()}" for number, error in enumerate(errors, 1))
+    listed = " ".join(f"({number}) {error.code}: {error.describe()}" for number, error in enumerate(errors[:10], 1))
+    if len(errors) > 10:
+        listed += f" The other {len(errors) - 10} are in the data of this error."
     data = [error.json() for error in errors]
     return OpenEOError(code, f"The process has {len(errors)} problems. {listed}", data=data)
 

@@ -32,6 +32,6 @@ def read_basic(header: str | None) -> tuple[str, str]:
     except (binascii.Error, UnicodeDecodeError):
         text = ""
     name, colon, password = text.partition(":")
-    if not colon or not name:
+    if not colon or not name or not name.isprintable():
         raise OpenEOError("CredentialsInvalid", "The HTTP Basic credentials cannot be read.")
     return name, password

@@ -27,6 +27,8 @@ PUBLIC = {
     "/file_formats",
     "/health",
     "/processes",
+    "/processing_parameters",
+    "/processing_parameters",
     "/service_types",
     "/udf_runtimes",
     "/validation",

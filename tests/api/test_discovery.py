@@ -10,6 +10,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from openeo_backend.api.app import create_app
+
 ROOT = "/openeo/1.2"
 DOCUMENTS = [
     "/",
@@ -203,6 +205,16 @@ def test_urls_follow_loopback_and_the_setting_but_no_other_host(client: FlaskCli
     assert url("127.0.0.1.evil.example") == "http://127.0.0.1:8080/openeo/1.2/"
     backend.settings.server.public_url = "https://eo.example/sub/"
     assert url("127.0.0.1:9000") == "https://eo.example/sub/openeo/1.2/"
+
+
+def test_headers_of_proxies_count_only_where_trusted(backend: Any) -> None:
+    def url() -> str:
+        headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example"}
+        return create_app(backend).test_client().get("/.well-known/openeo", headers=headers).json["versions"][0]["url"]
+
+    assert url() == "http://localhost/openeo/1.2/"
+    backend.settings.server.trusted_proxies = 1
+    assert url() == "https://localhost/openeo/1.2/"
 
 
 def test_numbers_that_json_lacks_become_text(client: FlaskClient, backend: Any) -> None:

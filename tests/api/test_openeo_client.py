@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import openeo
+import pystac_client
 import pytest
 from openeo.rest import OpenEoApiError
 
@@ -69,3 +70,10 @@ def test_it_downloads_a_file(connection: openeo.Connection, backend: Any, tmp_pa
 def test_a_wrong_password_is_told(connection: openeo.Connection) -> None:
     with pytest.raises(OpenEoApiError, match="CredentialsInvalid"):
         connection.authenticate_basic("ada", "wrong")
+
+
+def test_it_is_a_stac_api_too(live: str) -> None:
+    catalog = pystac_client.Client.open(f"{live}/openeo/1.2/")
+    assert catalog.conforms_to("COLLECTIONS")
+    assert [collection.id for collection in catalog.get_collections()] == ["FIELDS"]
+    assert catalog.get_collection("FIELDS").title == "Fields"

@@ -357,6 +357,10 @@ def test_several_kinds_of_problems_are_an_invalid_graph() -> None:
     assert (both.code, both.status) == ("ProcessGraphInvalid", 400)
     assert "Node 'b' (y), argument 'z': Something is missing." in both.describe()
     assert combine(errors[:1]) is errors[0]
+    many = combine(errors[:1] * 50)
+    assert many.describe().count("No such process.") == 10
+    assert "other 40" in many.describe()
+    assert len(many.data) == 50
 
 
 def test_folders_left_by_a_killed_server_are_swept_once_old(tmp_path: Path, backend: Any) -> None:
