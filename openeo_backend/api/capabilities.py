@@ -67,6 +67,7 @@ def conformance() -> Response:
 def conformance_classes() -> list[str]:
     return [
         f"https://api.openeo.org/{VERSIONS[short_version()]}",
+        "https://api.openeo.org/extensions/processing-parameters/0.1.0",
         "https://api.stacspec.org/v1.0.0/core",
         "https://api.stacspec.org/v1.0.0/collections",
     ]

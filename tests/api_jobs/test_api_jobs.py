@@ -252,3 +252,14 @@ def test_other_users_jobs_do_not_exist(ada: Any, bob: Any, anyone: Any, backend:
         assert code(bob(method, f"/jobs/{foreign}{path}", **body), 404) == "JobNotFound"
     assert code(anyone(method, f"/jobs/{id}{path}", **body), 401) == "AuthenticationRequired"
     assert ada("GET", f"/jobs/{id}").get_json() == before
+
+
+def test_options_are_published_with_their_maxima(anyone: Any) -> None:
+    body = anyone("GET", "/processing_parameters").get_json()
+    (option,) = body["create_job_parameters"]
+    assert (option["name"], option["optional"], option["default"]) == ("max_runtime", True, 3600)
+    assert option["schema"][0]["maximum"] == 3600
+    assert body["create_synchronous_parameters"] == []
+    capabilities = anyone("GET", "/").get_json()
+    assert {"path": "/processing_parameters", "methods": ["GET"]} in capabilities["endpoints"]
+    assert "https://api.openeo.org/extensions/processing-parameters/0.1.0" in capabilities["conformsTo"]

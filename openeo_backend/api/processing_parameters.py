@@ -1,0 +1,24 @@
+"""`/processing_parameters`: what may be sent with processes beside them (an extension of the API)."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from openeo_backend.api.access import backend, public
+from openeo_backend.api.documents import document
+from openeo_backend.jobs import options
+
+blueprint = Blueprint("processing_parameters", __name__)
+
+
+@blueprint.get("/processing_parameters")
+@public
+def processing_parameters() -> Response:
+    """The options of batch jobs with their maxima; synchronous requests have none."""
+    return document(
+        {
+            "create_job_parameters": options.describe(backend().settings),
+            "create_synchronous_parameters": [],
+            "create_service_parameters": [],
+        }
+    )
