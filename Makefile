@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: demo serve test test-full lint lock clean
+.PHONY: demo serve test test-full lint docs lock clean
 
 demo: $(VENV)/base.stamp  ## Start a back-end on synthetic data, use it as a client does, leave pictures in demo-output/
 	$(BIN)/python process_graphs/demo.py
@@ -38,6 +38,9 @@ $(VENV)/base.stamp: $(VENV)/bin/python requirements/base.txt requirements/build.
 $(VENV)/dev.stamp: $(VENV)/base.stamp requirements/dev.txt
 	$(PIP) -r requirements/dev.txt
 	@touch $@
+
+docs: $(VENV)/base.stamp  ## Renew the pages that follow from the code
+	$(BIN)/python docs/generate.py
 
 LOCK := uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11
 
