@@ -117,7 +117,12 @@ def _write(saved: list[Saved], request: RunRequest, journal: Journal) -> tuple[l
                 share = done / planned if planned else 1.0
                 journal.progress(before + share, len(saved))
 
-            for asset in write_result(result.value, result.format, result.options, request.folder, stem, progress):
+            def warn(message: str) -> None:
+                journal.log("warning", message)
+
+            for asset in write_result(
+                result.value, result.format, result.options, request.folder, stem, progress, warn
+            ):
                 files.append(describe(asset, result.node))
                 journal.log("info", f"Wrote {asset.path.name} ({asset.path.stat().st_size / 1e6:.3g} MB).")
             if isinstance(result.value, Cube):
