@@ -22,10 +22,10 @@ from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.labels import labels_json
 from openeo_backend.cube.pixels import PixelArray
 from openeo_backend.cube.results import Kind, kind_of, store
-from openeo_backend.cube.storage import Storage, choose, floating
+from openeo_backend.cube.storage import Storage, choose, floating, widened
 from openeo_backend.graph import trace
 from openeo_backend.graph.callback import Callback
-from openeo_backend.graph.nodes import Graph
+from openeo_backend.graph.nodes import Graph, Node
 
 Function = Callable[..., Any]
 
@@ -212,6 +212,8 @@ class _Task:
         dtype = found.dtype if found.dtype is not None else floating(self.sources[0].dtype)
         length = found.length if self.array else len(self.groups) if self.groups is not None else None
         target = choose(dtype, found.nullable or _is_fickle(self.function), self.sources[0])
+        if target.nodata is not None and not target.boolean and _mentions(self.function, target.nodata):
+            target = widened(target)
         return self._patch(target=target, length=length)
 
     def _distinct(self) -> _Task:
@@ -242,18 +244,38 @@ def _sample(storage: Storage, shape: tuple[int, ...], turn: int) -> np.ndarray:
     return values if len(shape) > 1 else values[0]
 
 
-def _is_fickle(function: Function) -> bool:
-    """Whether a callback may return null depending on values, by its graph: `if` without one of its branches ..."""
-    graphs = (
-        [function.callback.graph] if isinstance(function, Bound) and isinstance(function.callback, Callback) else []
-    )
+def _nodes(function: Function) -> Iterator[Node]:
+    """The nodes of a bound callback, those of callbacks inside it included."""
+    callback = function.callback if isinstance(function, Bound) else None
+    graphs = [callback.graph] if isinstance(callback, Callback) else []
     while graphs:
         for node in graphs.pop():
-            if node.process in _FICKLE:
-                return True
-            if node.process == "if" and (node.arguments.get("accept") is None or node.arguments.get("reject") is None):
-                return True
+            yield node
             graphs += [reference for reference in node.references() if isinstance(reference, Graph)]
+
+
+def _is_fickle(function: Function) -> bool:
+    """Whether a callback may return null depending on values, by its graph: `if` without one of its branches ..."""
+    for node in _nodes(function):
+        if node.process in _FICKLE:
+            return True
+        if node.process == "if" and (node.arguments.get("accept") is None or node.arguments.get("reject") is None):
+            return True
+    return False
+
+
+def _mentions(function: Function, number: int) -> bool:
+    """Whether a number is written in the callback or given to it, so that it may well become a value."""
+    values = [value for node in _nodes(function) for value in node.arguments.values()]
+    values += list(function.fixed.values()) if isinstance(function, Bound) else []
+    while values:
+        value = values.pop()
+        if isinstance(value, Mapping):
+            values += value.values()
+        elif isinstance(value, list | tuple):
+            values += value
+        elif isinstance(value, int | float) and value == number:
+            return True
     return False
 
 

@@ -175,8 +175,13 @@ def common(storages: Sequence[Storage], holes: bool = False) -> Storage:
         return Storage(dtype)
     if len(markers) == 1 and None not in markers:
         return Storage(dtype, markers.pop())
-    wider = {1: np.int16, 2: np.int32}.get(dtype.itemsize, np.int64)
-    return Storage(np.dtype(wider), _extreme(np.dtype(wider)))
+    return widened(Storage(dtype))
+
+
+def widened(storage: Storage) -> Storage:
+    """A storage for the same integers whose no-data value is none of them (64 bits: unlikely one of them)."""
+    wider = np.dtype({1: np.int16, 2: np.int32}.get(storage.dtype.itemsize, np.int64))
+    return Storage(wider, _extreme(wider))
 
 
 def values_of(cube: Cube) -> np.ndarray:

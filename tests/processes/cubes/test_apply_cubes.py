@@ -205,3 +205,38 @@ def test_labels_of_dates_reach_the_callback(call: Call) -> None:
     result = call("reduce_dimension", data=floats(), reducer=process, dimension="t")
     assert set(result.data.values.ravel()) == {"2021-02-20T00:00:00Z"}
     assert parameter("data") == DATA
+
+
+@pytest.mark.parametrize("reducer", ["mean", "max", "median", "first", "sum", "count", "sd"])
+@pytest.mark.parametrize("lazy", [True, False])
+def test_no_dates_at_all(call: Call, reducer: str, lazy: bool) -> None:
+    empty = make(np.ones((0, 2), np.uint8), nodata=255, lazy=lazy, t=[], x=[0.0, 1.0])
+    result = call("reduce_dimension", data=empty, dimension="t", reducer=chain((reducer, {"data": DATA})))
+    expected = 0 if reducer == "count" else np.nan
+    np.testing.assert_array_equal(values(result), [expected, expected])
+    periods = call("aggregate_temporal_period", data=empty, period="month", reducer=chain((reducer, {"data": DATA})))
+    assert periods.data.shape == (0, 2)
+
+
+@pytest.mark.parametrize("context", [None, 255])
+def test_a_number_that_stands_for_missing_can_become_a_value(call: Call, context: int | None) -> None:
+    stored = np.array([[1, 255], [100, 200]], dtype=np.uint8)
+    cube = make(stored, nodata=255, y=[1.0, 0.0], x=[0.0, 1.0])
+    accept = 255 if context is None else CONTEXT
+    process = chain(("gt", {"x": X, "y": 150}), ("if", {"value": node(0), "accept": accept, "reject": X}))
+    result = call("apply", data=cube, process=process, context=context)
+    assert result.data.dtype == np.int16
+    np.testing.assert_array_equal(values(result), [[1, np.nan], [100, 255]])
+
+
+def test_failures_while_computing_name_the_node(call: Call) -> None:
+    stored = np.array([[1, 255], [100, 254]], dtype=np.uint8)
+    cube = make(stored, nodata=255, y=[1.0, 0.0], x=[0.0, 1.0])
+    process = chain(
+        ("gt", {"x": X, "y": 150}),
+        ("add", {"x": 254, "y": 1}),
+        ("if", {"value": node(0), "accept": node(1), "reject": X}),
+    )
+    with pytest.raises(OpenEOError, match="stands for missing data") as failure:
+        call("apply", data=cube, process=process).data.compute()
+    assert [entry.node_id for entry in failure.value.path] == ["node"]
