@@ -35,8 +35,9 @@ $(VENV)/base.stamp: $(VENV)/bin/python requirements/base.txt requirements/build.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/dev.stamp: $(VENV)/base.stamp requirements/dev.txt
+$(VENV)/dev.stamp: $(VENV)/base.stamp requirements/dev.txt requirements/suite.txt
 	$(PIP) -r requirements/dev.txt
+	$(PIP) --no-deps -r requirements/suite.txt
 	@touch $@
 
 docs: $(VENV)/base.stamp  ## Renew the pages that follow from the code
@@ -47,6 +48,7 @@ LOCK := uv pip compile -q --generate-hashes --no-header --no-annotate --python-v
 lock:  ## Renew the locks (needs uv); both hold the same versions
 	$(LOCK) --upgrade --extra dev -o requirements/dev.txt pyproject.toml
 	$(LOCK) --upgrade -c requirements/dev.txt -o requirements/base.txt pyproject.toml
+	$(LOCK) --upgrade --no-deps -o requirements/suite.txt requirements/suite.in
 	echo setuptools | $(LOCK) --upgrade -o requirements/build.txt -
 
 clean:
