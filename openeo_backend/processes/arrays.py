@@ -86,6 +86,7 @@ def array_create(data: Any = (), repeat: int = 1, *, env: Env) -> Any:
     """An array with the elements of `data`, `repeat` times over.
 
     Arrays of pixels among the elements (e.g. of quantiles) are taken apart: along a dimension, arrays cannot be nested.
+    Graphs in use also write elements as process graphs of their own; each stands for its value.
     """
     array = elements(_spliced(data))
     times = _integer(repeat, "repeat", 1)
@@ -98,9 +99,12 @@ def array_create(data: Any = (), repeat: int = 1, *, env: Env) -> Any:
 
 
 def _spliced(data: Any) -> Any:
-    if not isinstance(data, list) or not any(isinstance(value, PixelArray) for value in data):
+    if not isinstance(data, list):
         return data
-    return [item for value in data for item in (value if isinstance(value, PixelArray) else [value])]
+    values = [value() if isinstance(value, Callback) else value for value in data]
+    if not any(isinstance(value, PixelArray) for value in values):
+        return values if any(isinstance(value, Callback) for value in data) else data
+    return [item for value in values for item in (value if isinstance(value, PixelArray) else [value])]
 
 
 @process("array_create_labeled")

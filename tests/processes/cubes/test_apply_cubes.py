@@ -187,6 +187,16 @@ def test_arrays_within_an_array_of_pixels_are_taken_apart(call: Call) -> None:
     np.testing.assert_allclose(result.data.values, [high, middle, high, np.full(high.shape, 7)], rtol=1e-6)
 
 
+def test_elements_written_as_process_graphs_stand_for_their_values(call: Call) -> None:
+    classes = make(np.array([[[10, 20], [30, 255]]], np.uint8), nodata=255, bands=["MAP"], y=[10.0, 0.0], x=[0.0, 10.0])
+    elements = [chain(("eq", {"x": DATA, "y": number})) for number in (10, 20)]
+    result = call(
+        "apply_dimension", data=classes, process=chain(("array_create", {"data": elements})), dimension="bands"
+    )
+    np.testing.assert_array_equal(values(result), [[[1, 0], [0, np.nan]], [[0, 1], [0, np.nan]]])
+    assert result.labels("bands").tolist() == [0, 1]
+
+
 def test_a_condition_makes_integers_nullable_whatever_the_values(call: Call) -> None:
     stored = np.array([[10, 4000], [5000, 60000]], dtype=np.uint16)
     cube = make(stored, y=[1.0, 0.0], x=[0.0, 1.0])
