@@ -44,7 +44,10 @@ def test_array_create_repeats_within_bounds(env: Any) -> None:
 
 def test_pixel_arrays_cannot_be_nested(env: Any) -> None:
     with pytest.raises(OpenEOError, match="array_concat"):
-        arrays.array_create([BANDS, RED], env=env)
+        arrays.array_append([RED], BANDS)
+    taken_apart = arrays.array_create([BANDS, RED], env=env)
+    assert len(taken_apart) == len(BANDS) + 1
+    np.testing.assert_array_equal(taken_apart[len(BANDS)], RED)
 
 
 def test_array_create_labeled() -> None:
