@@ -279,7 +279,7 @@ class Assembler:
         shape = (len(what.steps), len(names), *grid.shape)
         token = tokenize(grid, names, [(step.label, [item.href for item in step.items]) for step in what.steps])
         values = da.map_blocks(
-            reader,
+            reader.block,  # dask takes a dataclass apart, but not a method
             chunks=chunks(shape, dtype.itemsize),
             dtype=dtype,
             meta=np.empty((0, 0, 0, 0), dtype=dtype),

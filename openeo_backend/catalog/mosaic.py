@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Literal
 
 import numpy as np
@@ -66,7 +67,8 @@ def newest(items: Iterable[Item]) -> list[Item]:
     for item in sorted(items, key=lambda i: (i.start, i.id)):
         key = _acquisition(item)
         rivals = open_.setdefault(key, [])
-        rival = next((index for index in reversed(rivals) if _same(kept[index], item)), None)
+        near = takewhile(lambda index: item.start - kept[index].start <= _JITTER, reversed(rivals))  # noqa: B023
+        rival = next((index for index in near if _same(kept[index], item)), None)
         if rival is None:
             rivals.append(len(kept))
             kept.append(item)

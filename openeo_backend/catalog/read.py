@@ -119,7 +119,7 @@ class BlockReader:
     soft: Callable[[str], None] | None = None
     """Told about assets that cannot be read, which are then skipped; None: they are errors."""
 
-    def __call__(self, block_info: Mapping[Any, Any]) -> np.ndarray:
+    def block(self, block_info: Mapping[Any, Any]) -> np.ndarray:
         """The block at the place that dask tells."""
         place = [slice(start, stop) for start, stop in block_info[None]["array-location"]]
         return self.read(*place)

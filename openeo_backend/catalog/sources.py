@@ -20,6 +20,9 @@ from openeo_backend.catalog.item import Item, read_item
 from openeo_backend.cube.extent import Interval
 from openeo_backend.errors import OpenEOError
 
+#: Items from either end of a remote catalog that are read to describe it.
+_SAMPLE = 10
+
 
 @dataclass(frozen=True)
 class ItemQuery:
@@ -131,6 +134,7 @@ class StaticSource:
         self._document = document
         self._most = most
         self._indexes: dict[str, ItemIndex] = {}
+        self._samples: dict[str, list[Item]] = {}
         self._lock = Lock()
 
     @cached_property
@@ -164,10 +168,18 @@ class StaticSource:
         return self._index(id).find(query.area, query.interval)
 
     def sample(self, id: str) -> list[Item]:
-        return self._index(id).all
+        if self.complete() or id in self._indexes:
+            return self._index(id).all
+        with self._lock:
+            if id not in self._samples:
+                address, collection = self._collections[id]
+                addresses = self._addresses(address, collection)
+                few = addresses if len(addresses) <= 2 * _SAMPLE else addresses[:_SAMPLE] + addresses[-_SAMPLE:]
+                self._samples[id] = read_items(self._documents, few, collection)
+            return self._samples[id]
 
     def complete(self) -> bool:
-        return True
+        return self.root is not None
 
     def queryables(self, id: str) -> Mapping[str, Any] | None:
         return None
@@ -178,11 +190,15 @@ class StaticSource:
                 self._indexes[id] = ItemIndex(self._read_items(*self._collections[id]))
             return self._indexes[id]
 
-    def _read_items(self, address: str, collection: Mapping[str, Any]) -> list[Item]:
+    def _addresses(self, address: str, collection: Mapping[str, Any]) -> list[str]:
         addresses: list[str] = []
         for place, document in self._walk(address, collection):
             if place == address or document.get("type") == "Catalog":
                 addresses += links(document, place, "item")
+        return addresses
+
+    def _read_items(self, address: str, collection: Mapping[str, Any]) -> list[Item]:
+        addresses = self._addresses(address, collection)
         if len(addresses) > self._most:
             raise too_many(str(collection.get("id")), self._most)
         return read_items(self._documents, addresses, collection)
