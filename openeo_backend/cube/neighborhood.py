@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -54,8 +55,9 @@ def apply_to_windows(cube: Cube, function: Callable[[Any], Any], windows: Plan) 
 
 
 def _empty(cube: Cube) -> Cube:
-    """The cube with labels but without values."""
-    return cube.patch(data=cube.data.copy(data=np.broadcast_to(Storage.of(cube).empty(()), cube.data.shape)))
+    """The cube with labels, but without values: small wherever it is sent."""
+    shape = cube.data.shape
+    return cube.patch(data=cube.data.copy(data=da.zeros(shape, chunks=shape, dtype=cube.data.dtype)))
 
 
 # -- one dimension --------------------------------------------------------------------------------------
@@ -230,5 +232,6 @@ def _lazy(values: da.Array, run: _Run, groups: Sequence[Sequence[_Group]]) -> da
             dtype=run.target.dtype,
             chunks=tuple((group.core.stop - group.core.start,) for group in chosen),
             meta=np.empty((0,) * values.ndim, dtype=run.target.dtype),
+            name=f"windows-{uuid.uuid4().hex}",
         )
     return da.block(blocks.tolist())
