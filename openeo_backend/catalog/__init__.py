@@ -1,0 +1,1 @@
+"""STAC in: sources, search, description, and loading of lazy cubes."""

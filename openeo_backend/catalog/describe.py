@@ -76,7 +76,7 @@ def describe(
         "id": str(collection["id"]),
         "title": settings.title or collection.get("title") or str(collection["id"]),
         "description": settings.description or collection.get("description") or str(collection["id"]),
-        "license": collection.get("license") or "other",
+        "license": _license(collection),
         "keywords": collection.get("keywords") or _keywords(collection, bands),
         "providers": collection.get("providers") or [],
         "extent": extent,
@@ -94,6 +94,12 @@ def describe(
     described.update(settings.metadata)
     described["stac_extensions"] = _extensions(collection, described)
     return _clean(described)
+
+
+def _license(collection: Mapping[str, Any]) -> str:
+    """The licence in the words of STAC 1.0, which has no `other`."""
+    license = collection.get("license")
+    return str(license) if license and license != "other" else "proprietary"
 
 
 def _extent(collection: Mapping[str, Any], items: Sequence[Item]) -> dict[str, Any]:
@@ -298,13 +304,18 @@ def _drop_scale(described: dict[str, Any]) -> None:
 
 
 def _extensions(collection: Mapping[str, Any], described: Mapping[str, Any]) -> list[str]:
-    """The extensions that the catalog lists, and those of the members that are there."""
+    """The extensions that the catalog lists, and those of the members that are there.
+
+    Bands, rasters and dimensions are published in the versions named here, whatever the catalog uses.
+    """
     said = [str(e) for e in collection.get("stac_extensions") or ()]
     prefixes = {name.split(":", 1)[0] for name in (*described, *described["summaries"]) if ":" in name}
     used = [DATACUBE, EO, RASTER, ITEM_ASSETS]
     used += [uri for prefix, uri in _BY_PREFIX.items() if prefix in prefixes]
-    families = {_family(uri) for uri in said}
-    return said + [uri for uri in dict.fromkeys(used) if _family(uri) not in families]
+    ours = {_family(uri) for uri in (DATACUBE, EO, RASTER, ITEM_ASSETS)}
+    kept = [uri for uri in said if _family(uri) not in ours]
+    families = {_family(uri) for uri in kept}
+    return kept + [uri for uri in dict.fromkeys(used) if _family(uri) not in families]
 
 
 def _family(uri: str) -> str:

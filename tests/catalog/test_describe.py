@@ -131,3 +131,23 @@ def test_queryables_are_learnt_from_items(real):
     with pytest.raises(OpenEOError) as failure:
         real.queryables("NOPE")
     assert failure.value.code == "CollectionNotFound"
+
+
+def test_extensions_are_listed_in_the_version_that_is_published(archive):
+    base = "https://stac-extensions.github.io"
+    archive.collection["stac_extensions"] = [f"{base}/raster/v2.0.0/schema.json", f"{base}/sat/v1.0.0/schema.json"]
+    archive.collection["summaries"] = {"sar:instrument_mode": ["IW"], "sat:orbit_state": ["ascending"]}
+    archive.collection["license"] = "other"
+    archive.add("A", {"VV": np.ones((4, 4), "float32")}, nodata=float("nan"))
+    found = archive.open().collection("TEST")
+    assert found["stac_version"] == "1.0.0"
+    assert found["license"] == "proprietary"
+    assert sorted(uri.removeprefix(base).split("/")[1] for uri in found["stac_extensions"]) == [
+        "datacube",
+        "eo",
+        "item-assets",
+        "raster",
+        "sar",
+        "sat",
+    ]
+    assert f"{base}/raster/v1.1.0/schema.json" in found["stac_extensions"]
