@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT7
 
 from openeo_backend.catalog.catalog import Catalog
 from openeo_backend.catalog.request import LoadRequest
@@ -151,3 +155,26 @@ def test_extensions_are_listed_in_the_version_that_is_published(archive):
         "sat",
     ]
     assert f"{base}/raster/v1.1.0/schema.json" in found["stac_extensions"]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        "schemas.stacspec.org/v1.0.0/collection-spec/json-schema/collection.json",
+        "stac-extensions.github.io/datacube/v2.2.0/schema.json",
+    ],
+)
+def test_published_collections_are_valid_stac(real, shared, schema):
+    folder = shared / "spec" / "stac-schemas"
+
+    def retrieve(uri: str) -> Resource:
+        if "projjson" in uri:  # not kept with the others; reference systems here are numbers
+            return Resource.from_contents({"type": "object"}, default_specification=DRAFT7)
+        path = folder / uri.split("://", 1)[1].split("#")[0]
+        return Resource.from_contents(json.loads(path.read_text()), default_specification=DRAFT7)
+
+    document = json.loads((folder / schema).read_text())
+    checker = jsonschema.Draft7Validator(document, registry=Registry(retrieve=retrieve))
+    for collection in real.collections():
+        errors = [f"{error.json_path}: {error.message[:200]}" for error in checker.iter_errors(collection)]
+        assert not errors, collection["id"]
