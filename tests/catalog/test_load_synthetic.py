@@ -418,3 +418,18 @@ def test_blocks_are_bounded_in_memory():
     biggest = math.prod(max(sizes) for sizes in found) * 4
     assert biggest <= 256 * 2**20
     assert all(sum(sizes) == length for sizes, length in zip(found, (3000, 12, 4096, 4096), strict=True))
+
+
+def test_jpeg_2000_assets(archive, env):
+    document = archive.add("A", {"B04": ramp((64, 64))})
+    profile = {"driver": "JP2OpenJPEG", "count": 1, "height": 64, "width": 64, "dtype": "uint16", "crs": 32631}
+    lossless = {"QUALITY": "100", "REVERSIBLE": "YES"}
+    transform = Affine(10, 0, 600_000, 0, -10, 5_700_000)
+    with rasterio.open(archive.folder / "A" / "B04.jp2", "w", transform=transform, **profile, **lossless) as file:
+        file.write(ramp((64, 64)), 1)
+    document["assets"]["B04"] |= {"href": "./B04.jp2", "type": "image/jp2"}
+    archive.write_item(document)
+    box = {"west": 600_100, "south": 5_699_500, "east": 600_300, "north": 5_699_900, "crs": 32631}
+    np.testing.assert_array_equal(
+        load(archive, env, spatial_extent=box).data.values[0, 0], ramp((64, 64))[10:50, 10:30]
+    )
