@@ -141,6 +141,7 @@ class Attempt:
             log_level=job.log_level,
             limit_samples=self._settings.limits.job_samples,
             seconds=options.runtime(job.options, self._settings),
+            previews=True,
         )
         return self._runner(request, self._hear, lambda: self._is_lost or self._is_stopped)
 

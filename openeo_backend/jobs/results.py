@@ -127,7 +127,11 @@ def items(job: Job) -> dict[str, list[File]]:
 def item(job: Job, id: str, links: Links) -> dict[str, Any] | None:
     """The STAC Item of a time step; None if there is none with this id."""
     files = items(job).get(id)
-    return None if files is None else _feature(job, id, files, links)
+    if files is None:
+        return None
+    document = _feature(job, id, files, links)
+    document["assets"] = dict(zip(_item_keys(files), document["assets"].values(), strict=True))
+    return document
 
 
 def feature(job: Job, links: Links) -> dict[str, Any]:
@@ -197,6 +201,18 @@ def _item_id(job: Job, file: File) -> str:
         return job.id
     parts = [rfc3339(start)] if end in (None, start) else [rfc3339(start), rfc3339(end)]
     return "_".join([job.id, *(part.removesuffix("Z").removesuffix("T00:00:00").replace(":", "") for part in parts)])
+
+
+def _item_keys(files: Sequence[File]) -> list[str]:
+    """Keys of assets that are the same in each Item: readers take the assets of one key for one time series."""
+    keys: list[str] = []
+    for file in files:
+        node = str(file.get("node") or "data")
+        key, number = node, 2
+        while key in keys:
+            key, number = f"{node}-{number}", number + 1
+        keys.append(key)
+    return keys
 
 
 def _feature(job: Job, id: str, files: Sequence[File], links: Links) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from typing import Any
 
 from openeo_backend.cube import Cube, Provenance
 from openeo_backend.errors import NodeRef, OpenEOError
+from openeo_backend.formats.asset import Asset
+from openeo_backend.formats.preview import preview
 from openeo_backend.formats.writing import default_format, write_result
 from openeo_backend.graph import trace
 from openeo_backend.graph.callback import Scope
@@ -120,14 +122,24 @@ def _write(saved: list[Saved], request: RunRequest, journal: Journal) -> tuple[l
             def warn(message: str) -> None:
                 journal.log("warning", message)
 
-            for asset in write_result(
-                result.value, result.format, result.options, request.folder, stem, progress, warn
-            ):
+            assets = write_result(result.value, result.format, result.options, request.folder, stem, progress, warn)
+            for asset in assets:
                 files.append(describe(asset, result.node))
                 journal.log("info", f"Wrote {asset.path.name} ({asset.path.stat().st_size / 1e6:.3g} MB).")
+            if request.previews:
+                shown = next((asset for asset in assets if asset.media_type.startswith("image/tiff")), None)
+                files += [describe(_picture(shown), result.node)] if shown else []
             if isinstance(result.value, Cube):
                 provenance = provenance.merge(result.value.provenance)
     return files, provenance
+
+
+def _picture(asset: Asset) -> Asset:
+    """A picture of a GeoTIFF, beside it."""
+    path = asset.path.with_suffix(".preview.png")
+    path.write_bytes(preview(asset.path))
+    title, roles = f"Preview of {asset.path.name}", ("thumbnail",)
+    return Asset(path, "image/png", title, roles, bbox=asset.bbox, start=asset.start, end=asset.end)
 
 
 def _stem(title: str | None, node: str, count: int, taken: set[str]) -> str:

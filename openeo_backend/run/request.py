@@ -30,6 +30,8 @@ class RunRequest:
     """Most input samples; more is ProcessGraphComplexity."""
     seconds: float | None = None
     """Deadline."""
+    previews: bool = False
+    """Add a picture (PNG, role thumbnail) of the first GeoTIFF of each result."""
 
     def json(self) -> dict[str, Any]:
         """The request as JSON."""

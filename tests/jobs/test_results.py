@@ -30,6 +30,7 @@ def raster(name: str, day: str, bbox: list[float]) -> dict[str, Any]:
     band = {"data_type": "float32", "nodata": "nan", "minimum": 0.5, "maximum": 2.0, "mean": 1.0, "stddev": 0.25}
     return {
         "name": name,
+        "node": "save",
         "media_type": COG,
         "title": f"NDVI {day}",
         "roles": ["data"],
@@ -221,7 +222,9 @@ def test_each_time_step_is_an_item() -> None:
     assert item is not None
     assert item["properties"]["datetime"] == "2024-05-11T00:00:00Z"
     assert item["bbox"] == [4.05, 50.05, 4.2, 50.2]
-    assert list(item["assets"]) == ["ndvi_2024-05-11.tif"]
+    # The same key in each item, else readers do not see one time series in them.
+    assert list(item["assets"]) == ["save"]
+    assert item["assets"]["save"]["href"] == "https://oeo.example/files/ndvi_2024-05-11.tif?signature=f"
     assert item["properties"]["proj:code"] == "EPSG:32631"
     assert results.item(made, "j-1_2024-06-11", LINKS) is None
 
@@ -281,4 +284,4 @@ def test_pystac_reads_them() -> None:
     assert asset.extra_fields["bands"][0]["statistics"]["maximum"] == 2.0
     item = pystac.Item.from_dict(results.item(made, "j-1_2024-05-01", LINKS) or {})
     assert item.datetime == datetime(2024, 5, 1, tzinfo=UTC)
-    assert item.assets["ndvi_2024-05-01.tif"].extra_fields["proj:code"] == "EPSG:32631"
+    assert item.assets["save"].extra_fields["proj:code"] == "EPSG:32631"
