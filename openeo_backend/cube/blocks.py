@@ -137,6 +137,14 @@ def _labels(cube: Cube, dimension: str) -> tuple[Any, ...]:
     return tuple(labels_json(cube.labels(dimension)))
 
 
+def reduced(function: Function, source: Storage) -> Storage:
+    """How results of `function(PixelArray)` of values stored as `source` are stored, if some of them are missing."""
+    target = _Task(function, (source,), axes=(0,)).traced(_SAMPLE).target
+    if target.nullable:
+        return target
+    return choose(target.dtype, True, source)
+
+
 # -- what runs per block ------------------------------------------------------------------------------------
 
 

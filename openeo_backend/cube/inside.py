@@ -40,7 +40,7 @@ def inside(cube: Cube, geometries: np.ndarray) -> xr.DataArray:
     x, y = horizontal(cube)
     xs, ys = cube.labels(x.name).astype("float64"), cube.labels(y.name).astype("float64")
     if cube.crs is not None and cube.crs.geographic:
-        geometries = _turned(geometries, xs)
+        geometries, _ = turned(geometries, xs)
     sizes = (abs(step(cube, x) or 0.0), abs(step(cube, y) or 0.0))
     data: Any
     if cube.is_lazy and len(xs) and len(ys):
@@ -69,17 +69,55 @@ def selected_bounds(cube: Cube, geometries: np.ndarray) -> list[Bounds]:
     return [Bounds(bounds[:, 0].min(), bounds[:, 1].min(), bounds[:, 2].max(), bounds[:, 3].max())]
 
 
-def _turned(geometries: np.ndarray, xs: np.ndarray) -> np.ndarray:
-    """The geometries, and their copies 360 degrees around where the labels of x go there."""
+def turned(geometries: np.ndarray, xs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The geometries, and their copies 360 degrees around where the labels of x go there; and each one's position."""
+    positions = np.arange(len(geometries))
     if not len(geometries) or not len(xs):
-        return geometries
+        return geometries, positions
     bounds = shapely.bounds(geometries)
-    found = [geometries]
+    found, places = [geometries], [positions]
     for turn in (-360.0, 360.0):
         reach = (bounds[:, 2] + turn >= xs.min()) & (bounds[:, 0] + turn <= xs.max())
         if reach.any():
             found.append(shapely.transform(geometries[reach], lambda points, turn=turn: points + [turn, 0.0]))
-    return np.concatenate(found)
+            places.append(positions[reach])
+    return np.concatenate(found), np.concatenate(places)
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """The pixels of a block that each of several geometries selects."""
+
+    ids: np.ndarray
+    """Ids of the geometries that select any, ascending."""
+    starts: np.ndarray
+    """Where the pixels of each geometry begin in `pixels`; one more at the end."""
+    pixels: np.ndarray
+    """Positions in the block, counted row by row."""
+
+
+def select_each(
+    ys: np.ndarray, xs: np.ndarray, geometries: np.ndarray, ids: np.ndarray, sizes: tuple[float, float]
+) -> Selection:
+    """What each geometry selects of a block with the labels `ys` and `xs`.
+
+    :param ids: one id per geometry; those with the same id select together.
+    :param sizes: width and height of a pixel; 0 where they are not known.
+    """
+    rows, columns = np.argsort(ys), np.argsort(xs)
+    block = _Block(ys[rows], xs[columns], sizes)
+    found: dict[int, np.ndarray] = {}
+    for geometry, id in zip(geometries, ids.tolist(), strict=True):
+        row, column = block.pixels(geometry)
+        pixels = rows[row] * len(xs) + columns[column]
+        if len(pixels):
+            found[id] = np.union1d(found[id], pixels) if id in found else pixels
+    chosen = sorted(found)
+    lengths = [len(found[id]) for id in chosen]
+    pixels = np.concatenate([found[id] for id in chosen]) if chosen else np.zeros(0, int)
+    return Selection(
+        np.array(chosen, int), np.concatenate([[0], np.cumsum(lengths, dtype=int)]), pixels.astype("int32")
+    )
 
 
 def _select_block(ys: np.ndarray, xs: np.ndarray, geometries: np.ndarray, sizes: tuple[float, float]) -> np.ndarray:
@@ -111,6 +149,21 @@ class _Block:
         """The bounds of the block, with a pixel around."""
         width, height = self.sizes
         return self.xs[0] - width, self.ys[0] - height, self.xs[-1] + width, self.ys[-1] + height
+
+    def pixels(self, geometry: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns of the pixels that a geometry selects."""
+        left, bottom, right, top = geometry.bounds
+        width, height = self.sizes
+        slack_x, slack_y = width + self._slack(0), height + self._slack(1)
+        first, last = np.searchsorted(self.ys, [bottom - slack_y, top + slack_y])
+        west, east = np.searchsorted(self.xs, [left - slack_x, right + slack_x])
+        if first >= last or west >= east:
+            return np.zeros(0, int), np.zeros(0, int)
+        window = _Block(self.ys[first:last], self.xs[west:east], self.sizes)
+        selected = np.zeros((last - first, east - west), dtype=bool)
+        window.select(geometry, selected)
+        rows, columns = np.nonzero(selected)
+        return rows + first, columns + west
 
     def select(self, geometry: Any, selected: np.ndarray) -> None:
         """Mark the pixels that a geometry selects."""

@@ -1,0 +1,57 @@
+"""Vector cubes of features: geometries with properties, from GeoJSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import xarray as xr
+from odc.geo.crs import CRS
+
+from openeo_backend.cube.cube import Cube
+from openeo_backend.cube.dimension import Dimension
+from openeo_backend.cube.geometry import parse_geometries
+
+#: Name of the geometry dimension of vector cubes made here.
+GEOMETRY = "geometry"
+
+
+def parse_features(value: Any, parameter: str = "geometries") -> Cube:
+    """Geometries and properties of a vector cube (as it is) or of GeoJSON (a cube without values).
+
+    :raises OpenEOError: as :func:`~openeo_backend.cube.geometry.parse_geometries`.
+    """
+    if isinstance(value, Cube) and value.is_vector:
+        return value
+    shapes = parse_geometries(value, parameter)
+    return bare_cube(shapes, feature_properties(value, len(shapes)))
+
+
+def feature_properties(value: Mapping[str, Any], count: int) -> pd.DataFrame | None:
+    """The properties of GeoJSON features, one row each; None where no feature has any."""
+    features = value["features"] if value.get("type") == "FeatureCollection" else [value]
+    rows = [feature.get("properties") if isinstance(feature, Mapping) else None for feature in features]
+    if len(rows) != count or not any(rows):
+        return None
+    names = dict.fromkeys(name for row in rows for name in row or {})
+    columns = {name: pd.Series([(row or {}).get(name) for row in rows]) for name in names}
+    return pd.DataFrame(columns)
+
+
+def bare_cube(shapes: gpd.GeoSeries, properties: pd.DataFrame | None = None) -> Cube:
+    """A vector cube whose only dimension is `geometry` and whose values are all missing."""
+    data = xr.DataArray(
+        np.full(len(shapes), np.nan, "float32"), dims=(GEOMETRY,), coords={GEOMETRY: (GEOMETRY, objects(shapes))}
+    )
+    crs = CRS(shapes.crs) if shapes.crs is not None else None
+    return Cube(data, (Dimension(GEOMETRY, "geometry"),), crs, properties=properties)
+
+
+def objects(values: Any) -> np.ndarray:
+    """A one-dimensional array of objects, geometries for example."""
+    found = np.empty(len(values), dtype=object)
+    found[:] = list(values)
+    return found

@@ -1,0 +1,344 @@
+"""Statistics of the pixels that geometries select, in one pass over the blocks of a cube.
+
+Each block is visited once. Geometries within one block are finished there; of the others each block hands on what is
+needed to finish them: partial sums for statistics that can be combined, else the values of their pixels.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import dask.array as da
+import numpy as np
+import shapely
+import xarray as xr
+from dask.highlevelgraph import HighLevelGraph
+
+from openeo_backend.cube.blocks import Bound, Function, reduced
+from openeo_backend.cube.cube import Cube
+from openeo_backend.cube.dimension import Dimension
+from openeo_backend.cube.geometry import project
+from openeo_backend.cube.grid import horizontal, need_crs, step
+from openeo_backend.cube.inside import Selection, select_each, turned
+from openeo_backend.cube.moments import Moments, Statistic, measure_zones, statistic_of
+from openeo_backend.cube.pixels import PixelArray, valid
+from openeo_backend.cube.results import store
+from openeo_backend.cube.storage import Storage
+from openeo_backend.graph import trace
+
+#: Labels of the dimension that tells how many pixels there are.
+COUNTS = ("value", "total_count", "valid_count")
+
+
+def aggregate(cube: Cube, zones: Cube, function: Function, counts: str | None = None) -> Cube:
+    """The vector cube of `function(PixelArray of the selected pixels)` for each geometry of `zones`.
+
+    Dimensions: the geometry dimension of `zones`, then those of `cube` without x and y, then `counts`, if it is given,
+    with the labels `value`, `total_count` and `valid_count`. Geometries that select no pixel get missing values, and
+    counts of 0.
+
+    :param cube: raster cube.
+    """
+    x, y = horizontal(cube)
+    others = [name for name in cube.names if name not in (x.name, y.name)]
+    data = cube.data.transpose(y.name, x.name, *others).data
+    source = Storage.of(cube)
+    target = reduced(function, source)
+    work = _Work(function, _combinable(function, source), source, target, counts is not None)
+    places = _places(cube, zones.geometries())
+    size = len(zones.labels(zones.of_type("geometry")[0].name))
+    values = _lazy(data, work, places, size) if isinstance(data, da.Array) else _at_once(data, work, places, size)
+    return _vector_cube(cube, zones, others, values, work, counts)
+
+
+def _combinable(function: Function, source: Storage) -> Statistic | None:
+    """The statistic that a callback is, if partial results of it can be combined."""
+    if source.boolean or source.dtype.kind not in "iuf" or not isinstance(function, Bound):
+        return None
+    return statistic_of(function)
+
+
+# -- which block concerns which geometry ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Places:
+    """Geometries in the reference system of the cube, with the labels of its rows and columns."""
+
+    ys: np.ndarray
+    xs: np.ndarray
+    sizes: tuple[float, float]
+    geometries: np.ndarray
+    ids: np.ndarray
+    """Position in the geometry dimension of the zones; may repeat."""
+
+    def touched(self, rows: Sequence[slice], columns: Sequence[slice]) -> dict[tuple[int, int], np.ndarray]:
+        """Positions of the geometries that may select pixels, by block."""
+        bounds = shapely.bounds(self.geometries).reshape(-1, 4)
+        in_rows = _overlaps(self.ys, rows, bounds[:, 1], bounds[:, 3], self.sizes[1])
+        in_columns = _overlaps(self.xs, columns, bounds[:, 0], bounds[:, 2], self.sizes[0])
+        found = {}
+        for row in np.flatnonzero(in_rows.any(axis=0)).tolist():
+            for column in np.flatnonzero(in_columns[in_rows[:, row]].any(axis=0)).tolist():
+                found[row, column] = np.flatnonzero(in_rows[:, row] & in_columns[:, column])
+        return found
+
+    def select(self, chosen: np.ndarray, rows: slice, columns: slice) -> Callable[[], Selection]:
+        """What the chosen geometries select of a block, to be called later."""
+        return trace.located(
+            lambda: select_each(self.ys[rows], self.xs[columns], self.geometries[chosen], self.ids[chosen], self.sizes)
+        )
+
+
+def _overlaps(labels: np.ndarray, parts: Sequence[slice], low: np.ndarray, high: np.ndarray, size: float) -> np.ndarray:
+    """Which intervals reach which parts of an axis: (intervals, parts)."""
+    first = np.array([labels[part].min() for part in parts]) - size
+    last = np.array([labels[part].max() for part in parts]) + size
+    return (low[:, None] <= last) & (high[:, None] >= first)
+
+
+def _places(cube: Cube, shapes: Any) -> _Places:
+    x, y = horizontal(cube)
+    crs = need_crs(cube)
+    xs, ys = cube.labels(x.name).astype("float64"), cube.labels(y.name).astype("float64")
+    found = shapes.to_numpy(dtype=object)
+    ids = np.flatnonzero(~(shapely.is_missing(found) | shapely.is_empty(found)))
+    geometries = project(shapes, crs)
+    if crs.geographic:
+        geometries, which = turned(geometries, xs)
+        ids = ids[which]
+    return _Places(ys, xs, (abs(step(cube, x) or 0.0), abs(step(cube, y) or 0.0)), geometries, ids)
+
+
+# -- work on one block ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Results of some geometries: (geometries, other dimensions, columns)."""
+
+    ids: np.ndarray
+    values: np.ndarray
+    counts: np.ndarray | None
+    """Total and valid counts on a last axis."""
+
+
+class _Part(Protocol):
+    """What a block hands on of geometries that it does not finish."""
+
+    ids: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Pixels:
+    """Values of the selected pixels (pixels, other dimensions), geometry by geometry."""
+
+    ids: np.ndarray
+    starts: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What is computed for each geometry."""
+
+    function: Function
+    statistic: Statistic | None
+    source: Storage
+    target: Storage
+    counting: bool
+
+    def block(self, values: np.ndarray, selection: Selection, groups: Mapping[Any, np.ndarray]) -> dict[Any, Any]:
+        """Of one block (rows, columns, others), the parts of the geometries of each group, finished in group None.
+
+        :param groups: ids of geometries by group.
+        """
+        flat = np.asarray(values).reshape(-1, *values.shape[2:])
+        found = {}
+        for name, ids in groups.items():
+            chosen = np.flatnonzero(np.isin(selection.ids, ids))
+            if self.statistic is not None:
+                part: Any = measure_zones(flat, selection, chosen, self.source, self.statistic)
+            else:
+                part = self._gather(flat, selection, chosen)
+            found[name] = self.finish([part]) if name is None else part
+        return found
+
+    def _gather(self, flat: np.ndarray, selection: Selection, chosen: np.ndarray) -> _Pixels:
+        pieces = [flat[selection.pixels[selection.starts[i] : selection.starts[i + 1]]] for i in chosen]
+        starts = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces], dtype=int)])
+        values = np.concatenate(pieces) if pieces else flat[:0]
+        return _Pixels(selection.ids[chosen], starts, values)
+
+    def finish(self, parts: Sequence[Any]) -> _Rows:
+        """The results of all geometries in `parts`, which hold all that blocks know of them."""
+        if self.statistic is not None:
+            return self._finish_moments(parts)
+        pieces: dict[int, list[np.ndarray]] = defaultdict(list)
+        for part in cast(Sequence[_Pixels], parts):
+            for position, id in enumerate(part.ids.tolist()):
+                pieces[id].append(part.values[part.starts[position] : part.starts[position + 1]])
+        ids = np.array(sorted(pieces), int)
+        others = parts[0].values.shape[1:] if parts else ()
+        out = self.target.empty((len(ids), *others))
+        counts = np.zeros((*out.shape, 2), int) if self.counting else None
+        for row, id in enumerate(ids.tolist()):
+            found = pieces[id][0] if len(pieces[id]) == 1 else np.concatenate(pieces[id])
+            opened = self.source.open(found)
+            with np.errstate(all="ignore"):
+                store(self.function(PixelArray(opened)), out[row, ...], self.target, False)
+            if counts is not None:
+                counts[row, ..., 0] = len(found)
+                counts[row, ..., 1] = np.count_nonzero(valid(opened), axis=0)
+        return _Rows(ids, out, counts)
+
+    def _finish_moments(self, parts: Sequence[Moments]) -> _Rows:
+        assert self.statistic is not None
+        joined = Moments.join(parts)
+        out = self.target.empty(joined.valid.shape)
+        store(joined.result(self.statistic, self.source), out, self.target, False)
+        counts = None
+        if self.counting:
+            total = np.broadcast_to(joined.total[(..., *(np.newaxis,) * (joined.valid.ndim - 1))], joined.valid.shape)
+            counts = np.stack([total, joined.finite], axis=-1)
+        return _Rows(joined.ids, out, counts)
+
+    @property
+    def result(self) -> Storage:
+        """How results are stored: with counts, in a type that holds both."""
+        if not self.counting or self.target.dtype.kind == "O":
+            return self.target
+        return Storage(np.dtype(np.float64)) if self.target.dtype.kind == "f" else Storage(np.dtype(np.int64), -(2**63))
+
+    def assemble(self, size: int, others: tuple[int, ...], rows: Sequence[_Rows]) -> np.ndarray:
+        """The values of all geometries, missing where `rows` have none: (geometries, others, columns)."""
+        target = self.result
+        out = target.empty((size, *others, 3) if self.counting else (size, *others))
+        out[...] = target.null
+        if self.counting:
+            out[..., 1:] = 0
+        for part in rows:
+            if self.counting:
+                out[part.ids, ..., 0] = self.target.convert(part.values, target)
+                out[part.ids, ..., 1:] = part.counts
+            else:
+                out[part.ids] = part.values
+        return out
+
+
+# -- all blocks -------------------------------------------------------------------------------------------
+
+
+def _at_once(data: Any, work: _Work, places: _Places, size: int) -> np.ndarray:
+    data = np.asarray(data)
+    others = data.shape[2:]
+    if not data.shape[0] or not data.shape[1]:
+        return work.assemble(size, others, [])
+    selection = places.select(np.arange(len(places.ids)), slice(None), slice(None))()
+    found = work.block(data, selection, {None: selection.ids})
+    return work.assemble(size, others, list(found.values()))
+
+
+def _lazy(data: da.Array, work: _Work, places: _Places, size: int) -> da.Array:
+    """One task per block and one per group of geometries that share several blocks, for each chunk of the others."""
+    name = f"zones-{uuid.uuid4().hex}"
+    rows, columns = (_slices(chunks) for chunks in data.chunks[:2])
+    touched = places.touched(rows, columns) if len(places.ids) and all(data.shape[:2]) else {}
+    groups = _groups(places.ids, touched)
+    block, finish, extra = trace.located(work.block), trace.located(work.finish), (0,) * work.counting
+    tasks: dict[Any, Any] = {}
+    for place, chosen in touched.items():
+        row, column = place
+        tasks[(f"{name}-select", *place)] = (places.select(chosen, rows[row], columns[column]),)
+    for index in np.ndindex(*(len(chunks) for chunks in data.chunks[2:])):
+        lengths = tuple(chunks[i] for chunks, i in zip(data.chunks[2:], index, strict=True))
+        finished: list[Any] = []
+        for place in touched:
+            own = {None if len(key) == 1 else key: ids for key, ids in groups.items() if place in key}
+            key = (f"{name}-block", *place, *index)
+            tasks[key] = (_Bound(block, own), (data.name, *place, *index), (f"{name}-select", *place))
+            if None in own:
+                tasks[(f"{name}-done", *place, *index)] = (_Entry(None), key)
+                finished.append((f"{name}-done", *place, *index))
+        for number, shared in enumerate(shared for shared in groups if len(shared) > 1):
+            parts = []
+            for place in shared:
+                part = (f"{name}-part", number, *place, *index)
+                tasks[part] = (_Entry(shared), (f"{name}-block", *place, *index))
+                parts.append(part)
+            tasks[(f"{name}-join", number, *index)] = (finish, parts)
+            finished.append((f"{name}-join", number, *index))
+        tasks[(name, 0, *index, *extra)] = (_Assemble(work, size, lengths), finished)
+    graph = HighLevelGraph.from_collections(name, tasks, dependencies=cast(Any, [data]))
+    chunks = ((size,), *data.chunks[2:], *((3,),) * work.counting)
+    return da.Array(graph, name, chunks=chunks, dtype=work.result.dtype)
+
+
+def _groups(ids: np.ndarray, touched: Mapping[tuple[int, int], np.ndarray]) -> dict[Any, np.ndarray]:
+    """Ids of geometries by the blocks that may know of them."""
+    blocks: dict[int, set[tuple[int, int]]] = defaultdict(set)
+    for place, chosen in touched.items():
+        for id in ids[chosen].tolist():
+            blocks[id].add(place)
+    groups: dict[Any, list[int]] = defaultdict(list)
+    for id, places in blocks.items():
+        groups[tuple(sorted(places))].append(id)
+    return {key: np.array(members) for key, members in groups.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class _Bound:
+    """The work on a block for given groups."""
+
+    block: Callable[..., dict[Any, Any]]
+    groups: Mapping[Any, np.ndarray]
+
+    def __call__(self, values: np.ndarray, selection: Selection) -> dict[Any, Any]:
+        return self.block(values, selection, self.groups)
+
+
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    """One group's part of a block's results, so that the others can be freed."""
+
+    group: Any
+
+    def __call__(self, found: Mapping[Any, Any]) -> Any:
+        return found[self.group]
+
+
+@dataclass(frozen=True, eq=False)
+class _Assemble:
+    work: _Work
+    size: int
+    others: tuple[int, ...]
+
+    def __call__(self, rows: Sequence[_Rows]) -> np.ndarray:
+        return self.work.assemble(self.size, self.others, rows)
+
+
+def _slices(chunks: tuple[int, ...]) -> list[slice]:
+    ends = np.cumsum(chunks).tolist()
+    return [slice(end - length, end) for end, length in zip(ends, chunks, strict=True)]
+
+
+def _vector_cube(cube: Cube, zones: Cube, others: Sequence[str], values: Any, work: _Work, counts: str | None) -> Cube:
+    geometry = zones.of_type("geometry")[0]
+    dimensions = [geometry, *(cube.dimension(name) for name in others)]
+    coords: dict[str, Any] = {geometry.name: (geometry.name, zones.labels(geometry.name))}
+    coords |= {name: (name, cube.labels(name)) for name in others}
+    if counts is not None:
+        dimensions.append(Dimension(counts, "other"))
+        coords[counts] = (counts, np.array(COUNTS, dtype=object))
+    array = xr.DataArray(values, dims=[d.name for d in dimensions], coords=coords, attrs=work.result.attributes)
+    return cube.patch(
+        data=array,
+        dimensions=tuple(dimensions),
+        crs=zones.crs,
+        nodata=work.result.nodata,
+        properties=zones.properties,
+    )
