@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from openeo_backend.jobs.bands import NO_STATISTICS, eo_band, raster_band, stac_band, without_nulls
 from openeo_backend.observe.clock import timestamp
 from openeo_backend.store.jobs import Job
-from openeo_backend.store.types import finite
 
 STAC_VERSION = "1.0.0"
 
@@ -112,7 +112,7 @@ def collection(job: Job, links: Links) -> dict[str, Any]:
     if dimensions:
         document["cube:dimensions"] = dimensions
     document["stac_extensions"] = _extensions(files, with_cube=bool(dimensions))
-    return _without_nulls(document)
+    return without_nulls(document)
 
 
 def items(job: Job) -> dict[str, list[File]]:
@@ -157,10 +157,10 @@ def asset(file: File, links: Links) -> dict[str, Any]:
     }
     bands = file.get("bands") or []
     if bands:
-        described["bands"] = [_band(band) for band in bands]
-        described["eo:bands"] = [_eo_band(band) for band in bands]
-        described["raster:bands"] = [_raster_band(band) for band in bands]
-    return _without_nulls(described)
+        described["bands"] = [stac_band(band) for band in bands]
+        described["eo:bands"] = [eo_band(band) for band in bands]
+        described["raster:bands"] = [raster_band(band) for band in bands]
+    return without_nulls(described)
 
 
 def projection(file: File) -> dict[str, Any]:
@@ -306,9 +306,9 @@ def _summaries(files: Sequence[File]) -> dict[str, Any]:
             codes[code] = None
     summaries: dict[str, Any] = {}
     if bands:
-        summaries["eo:bands"] = [_eo_band(band) for band in bands.values()]
+        summaries["eo:bands"] = [eo_band(band) for band in bands.values()]
         # Values differ from file to file, so statistics stay with the files.
-        summaries["bands"] = [_band({**band, **_NO_STATISTICS}) for band in bands.values()]
+        summaries["bands"] = [stac_band({**band, **NO_STATISTICS}) for band in bands.values()]
     if codes:
         summaries["proj:code"] = list(codes)
     return summaries
@@ -341,38 +341,6 @@ def _none_first(value: Any) -> tuple[bool, Any]:
 
 def _none_last(value: Any) -> tuple[bool, Any]:
     return (value is None, value)
-
-
-_STATISTICS = ("minimum", "maximum", "mean", "stddev", "valid_percent")
-_NO_STATISTICS = dict.fromkeys(_STATISTICS)
-
-
-def _band(band: Mapping[str, Any]) -> dict[str, Any]:
-    """A band as STAC 1.1.0 has it."""
-    named = {"unit": "unit", "eo:common_name": "common_name", "raster:scale": "scale", "raster:offset": "offset"}
-    return _without_nulls(
-        {
-            "name": band["name"],
-            "data_type": band.get("data_type"),
-            "nodata": band.get("nodata"),
-            "statistics": _statistics(band),
-            **{name: band.get(source) for name, source in named.items()},
-        }
-    )
-
-
-def _eo_band(band: Mapping[str, Any]) -> dict[str, Any]:
-    return _without_nulls({"name": band["name"], "common_name": band.get("common_name")})
-
-
-def _raster_band(band: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {name: band.get(name) for name in ("data_type", "nodata", "unit", "scale", "offset")}
-    return _without_nulls({"name": band["name"], **kept, "statistics": _statistics(band)})
-
-
-def _statistics(band: Mapping[str, Any]) -> dict[str, float] | None:
-    found = finite({name: band.get(name) for name in _STATISTICS})
-    return {name: value for name, value in found.items() if value is not None} or None
 
 
 def _expression(job: Job) -> dict[str, Any]:
@@ -412,7 +380,3 @@ def _extensions(files: Sequence[File], with_cube: bool) -> list[str]:
     used += ["eo", "raster"] if any(file.get("bands") for file in files) else []
     used += ["datacube"] if with_cube else []
     return [EXTENSIONS[name] for name in sorted(used)]
-
-
-def _without_nulls(document: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in document.items() if value is not None}
