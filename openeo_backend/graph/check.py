@@ -29,9 +29,26 @@ class Specifications(Protocol):
     def __getitem__(self, id: str) -> Any: ...
 
 
+def _bound(keyword: str) -> Callable[..., Iterator[jsonschema.ValidationError]]:
+    """A bound of JSON Schema that values of pixels (numbers that may be null) are free from.
+
+    Their bounds tell where a function is real; outside it is NaN for a constant as for a pixel, as official cases ask.
+    """
+    check = jsonschema.Draft7Validator.VALIDATORS[keyword]
+
+    def bound(validator: Any, limit: Any, value: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
+        if "null" not in schema.get("type", ()):
+            yield from check(validator, limit, value, schema) or ()
+
+    return bound
+
+
 #: JSON Schema draft 7, as the specifications are written, without `pattern`: published workflows name bands
 #: and formats in ways that the patterns forbid and every back-end takes.
-Validator = jsonschema.validators.extend(jsonschema.Draft7Validator, {"pattern": lambda *_: None})
+Validator = jsonschema.validators.extend(
+    jsonschema.Draft7Validator,
+    {"pattern": lambda *_: None, "minimum": _bound("minimum"), "maximum": _bound("maximum")},
+)
 
 Inspect = Callable[[Node], Iterable[OpenEOError]]
 """Looks at one node more closely than its specification can (does the collection exist, has it the bands?)."""

@@ -70,6 +70,15 @@ def test_a_callback_where_none_is_expected_and_none_where_one_is(registry: Regis
     assert told == {("a", "x"), ("b", "process")}
 
 
+def test_bounds_hold_for_options_and_not_for_values_of_pixels(registry: Registry) -> None:
+    graph = {
+        "nan": node("arccos", x=2),  # an official case: it is NaN
+        "sound": node("quantiles", data=[1, 2], probabilities=4),
+        "bad": node("quantiles", True, data=[1, 2], probabilities=1),
+    }
+    assert [(p.code, p.path[-1].node_id) for p in problems(graph, registry)] == [("ProcessParameterInvalid", "bad")]
+
+
 def test_the_parameters_of_callbacks_come_from_the_specification(registry: Registry) -> None:
     own = callback_parameters(registry)
     assert own("reduce_dimension", "reducer") == {"data", "context"}
