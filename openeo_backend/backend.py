@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from openeo_backend.formats.registry import FORMATS
 from openeo_backend.processes.registry import Registry
 from openeo_backend.run.engine import Engine
 from openeo_backend.run.runner import ChildRunner, Runner
-from openeo_backend.settings import Settings
+from openeo_backend.settings import Settings, SettingsError
 from openeo_backend.store.store import Store
 
 
@@ -38,7 +39,12 @@ class Backend:
         :raises SettingsError, StoreError, OpenEOError: one line, when one of them cannot be used.
         """
         data = settings.data_dir
-        data.mkdir(parents=True, exist_ok=True)
+        try:
+            data.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(f"the data directory {data} cannot be made: {error.strerror}") from error
+        if not os.access(data, os.W_OK | os.X_OK):
+            raise SettingsError(f"the data directory {data} cannot be written")
         store = Store.open(settings.store.url or f"sqlite:///{data / 'openeo.sqlite'}")
         return cls(
             settings=settings,

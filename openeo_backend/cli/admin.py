@@ -12,6 +12,7 @@ import click
 
 from openeo_backend.cli.options import fail
 from openeo_backend.errors import OpenEOError
+from openeo_backend.observe.clock import now
 from openeo_backend.settings import Origins, Settings, SettingsError, names, value_of
 from openeo_backend.store.database import StoreError
 
@@ -87,7 +88,7 @@ def _check_files(settings: Settings) -> str:
         backend.objects.put(key, file)
     content = b"".join(backend.objects.stream(key))
     backend.objects.delete("check")
-    query = backend.signer.sign(["check", key], timedelta(minutes=1))
+    query = backend.signer.sign(["check", key], now() + timedelta(minutes=1))
     backend.signer.verify(["check", key], query)
     backend.close()
     if content != b"check":

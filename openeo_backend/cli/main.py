@@ -109,8 +109,11 @@ def demo_archive(folder: Path) -> None:
     from openeo_backend.catalog.demo.cache import ensure_archive
     from openeo_backend.cli.options import progress_bar
 
-    with progress_bar("Writing the demo archive") as advance:
-        catalog = ensure_archive(folder, advance)
+    try:
+        with progress_bar("Writing the demo archive") as advance:
+            catalog = ensure_archive(folder, advance)
+    except FileExistsError as error:
+        fail(error)
     click.echo(catalog)
 
 
@@ -122,7 +125,7 @@ def check(**common: Any) -> None:
     from openeo_backend.cli.admin import check_all
 
     settings, origins = effective(**common)
-    raise SystemExit(check_all(settings, origins))
+    raise SystemExit(check_all(with_demo(settings), origins))
 
 
 @main.command("db-upgrade")

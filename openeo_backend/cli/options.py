@@ -64,8 +64,11 @@ def with_demo(settings: Settings) -> Settings:
         return settings
     from openeo_backend.catalog.demo.cache import ensure_archive
 
-    with progress_bar("Writing the demo archive") as advance:
-        catalog = ensure_archive(settings.demo.dir, advance)
+    try:
+        with progress_bar("Writing the demo archive") as advance:
+            catalog = ensure_archive(settings.demo.dir, advance)
+    except FileExistsError as error:
+        fail(error)
     sources = [*settings.catalog.sources, str(catalog)]
     return settings.model_copy(
         update={

@@ -46,10 +46,14 @@ def supervise(settings: Settings, workers: int) -> int:
     listener = bind(settings)
     port = listener.getsockname()[1]
     settings = settings.model_copy(update={"server": settings.server.model_copy(update={"port": port})})
-    backend = Backend.open(settings)  # mistakes in the settings end here, in one line
-    if settings.demo.enabled:
-        backend.store.users.add(DEMO_USER, DEMO_USER, replace=True)
-    backend.close()
+    try:
+        backend = Backend.open(settings)  # mistakes in the settings end here, in one line
+        if settings.demo.enabled:
+            backend.store.users.add(DEMO_USER, DEMO_USER, replace=True)
+        backend.close()
+    except BaseException:
+        listener.close()
+        raise
     roles = [Role("api", lambda: _serve_api(settings, listener))]
     roles += [Role("worker", lambda: work(settings)) for _ in range(workers)]
     _announce(settings, workers)
@@ -125,8 +129,8 @@ def _watch(roles: list[Role]) -> int:
             continue
         code = os.waitstatus_to_exitcode(wait_status)
         logger.error("the %s process ended with status %s", role.name, code)
-        if role.name == "api" and time.monotonic() - role.started < SHORT_LIFE:
-            status = code or 1
+        if role.name == "api" and code > 0 and time.monotonic() - role.started < SHORT_LIFE:
+            status = code
             stop()
         else:
             time.sleep(1 if time.monotonic() - role.started < SHORT_LIFE else 0)

@@ -1,0 +1,102 @@
+"""Serving: children that die are started again, and nothing stays behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def children(pid: int) -> list[int]:
+    """Processes below a process, all generations."""
+    found: list[int] = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            child = int(stat.parent.name)
+            found += [child, *children(child)]
+    return found
+
+
+def get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return json.load(answer)
+
+
+def wait_healthy(port: int, seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            assert get(f"http://127.0.0.1:{port}/openeo/1.2/health")["status"] == "ok"
+            return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    command = [sys.executable, "-m", "openeo_backend.cli", "serve", "--data-dir", str(tmp_path / "data")]
+    environment = {**os.environ, "OPENEO_BACKEND__SERVER__PORT": "0"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    port = int(line.split("http://127.0.0.1:")[1].split("/")[0])
+    try:
+        yield process, port
+    finally:
+        process.stdout.close()
+        for child in children(process.pid):
+            os.kill(child, signal.SIGKILL)
+        process.kill()
+        process.wait()
+
+
+def test_a_killed_child_is_replaced_and_a_stop_leaves_nothing(server: tuple[subprocess.Popen[str], int]) -> None:
+    process, port = server
+    wait_healthy(port)
+    everything = children(process.pid)
+    direct = [pid for pid in everything if os.path.exists(f"/proc/{pid}") and _parent(pid) == process.pid]
+    assert len(direct) == 2  # the api and a worker
+    for pid in direct:
+        os.kill(pid, signal.SIGKILL)
+    end = time.monotonic() + 60
+    while not (now := [pid for pid in children(process.pid) if _parent(pid) == process.pid and pid not in direct]):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    wait_healthy(port)
+    assert now
+    everything = children(process.pid)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    end = time.monotonic() + 20
+    while left := [pid for pid in everything if _alive(pid)]:
+        assert time.monotonic() < end, left
+        time.sleep(0.1)
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
