@@ -22,6 +22,8 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 OUTPUT = Path("demo-output")
 PORT = 8080
+CROPS = "Crop-classification.tif"
+LEAST_ACCURACY = 0.85
 USER = PASSWORD = "demo"  # noqa: S105 - the user of the demo, on this machine only
 
 
@@ -40,8 +42,8 @@ def free_port() -> int:
     raise SystemExit("no free port on 127.0.0.1")
 
 
-def write_archive() -> None:
-    """The demo archive, with a progress bar, where it is absent."""
+def write_archive() -> Path:
+    """The demo archive, with a progress bar, where it is absent; its folder."""
     from openeo_backend.catalog.demo.cache import ensure_archive
     from openeo_backend.cli.options import progress_bar
 
@@ -50,6 +52,7 @@ def write_archive() -> None:
         catalog = ensure_archive(None, advance)
     size = sum(file.stat().st_size for file in catalog.parent.rglob("*") if file.is_file())
     say(f"Demo archive: {size / 1e6:.0f} MB in {catalog.parent} ({time.monotonic() - started:.0f} s)")
+    return catalog.parent
 
 
 @contextlib.contextmanager
@@ -110,26 +113,29 @@ def classify_crops(connection: Any) -> None:
     results = job.get_results()
     paths = results.download_files(OUTPUT, include_stac_metadata=True)
     (OUTPUT / "job-results.json").replace(OUTPUT / "crop_classification.stac.json")
-    files = ", ".join(str(path) for path in paths if path.suffix == ".tif")
-    say(f"Batch job: {files} in {time.monotonic() - started:.1f} s")
+    if CROPS not in [path.name for path in paths]:
+        raise SystemExit(f"the job did not publish {CROPS}, but {[path.name for path in paths]}")
+    say(f"Batch job: {OUTPUT / CROPS} in {time.monotonic() - started:.1f} s")
 
 
-def draw() -> None:
+def draw(archive: Path) -> None:
     """A picture of each result, and figures that show whether they make sense."""
-    from pictures import draw_crops, draw_ndvi
+    from pictures import accuracy, draw_crops, draw_ndvi
 
-    for line in (
-        draw_ndvi(OUTPUT / "ndvi_monthly_composite.nc", OUTPUT / "ndvi_monthly_composite.png"),
-        draw_crops(next(OUTPUT.glob("*lassification*.tif")), OUTPUT / "crop_classification.png"),
-    ):
-        say(line)
+    crops = OUTPUT / CROPS
+    say(draw_ndvi(OUTPUT / "ndvi_monthly_composite.nc", OUTPUT / "ndvi_monthly_composite.png"))
+    say(draw_crops(crops, OUTPUT / "crop_classification.png"))
+    share = accuracy(crops, archive / "reference" / "crops.geojson")
+    say(f"Accuracy: {100 * share:.1f} % of the pixels of the validation fields have the right crop")
+    if share < LEAST_ACCURACY:
+        raise SystemExit(f"the classification is worse than {100 * LEAST_ACCURACY:.0f} %: something is wrong")
 
 
 def main() -> None:
     import openeo
 
     OUTPUT.mkdir(exist_ok=True)
-    write_archive()
+    archive = write_archive()
     with tempfile.TemporaryDirectory(prefix="openeo-demo-") as data, server(free_port(), Path(data)) as url:
         connection = openeo.connect(url)
         connection.authenticate_basic(USER, PASSWORD)
@@ -137,7 +143,7 @@ def main() -> None:
         say(f"Collections: {', '.join(collections)}; {len(connection.list_processes())} processes")
         compute_ndvi(connection)
         classify_crops(connection)
-    draw()
+    draw(archive)
     port = url.rpartition(":")[2]
     say(f"""
 Results, pictures and metadata are in {OUTPUT}/.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import rasterio
 import xarray as xr
 from PIL import Image, ImageDraw
+from rasterio.features import rasterize
+from rasterio.warp import transform_geom
 
 #: Colours of the classes of crop_classification.json.
 CROPS = {
@@ -61,6 +64,20 @@ def colour(values: np.ndarray) -> np.ndarray:
     picture = np.stack(channels, axis=-1)
     picture[np.isnan(values)] = 255
     return picture.astype("uint8")
+
+
+def accuracy(source: Path, reference: Path) -> float:
+    """Share of the pixels of the validation polygons that have their polygon's class."""
+    features = json.loads(reference.read_text(encoding="utf-8"))["features"]
+    wanted = [feature for feature in features if feature["properties"]["use"] == "validation"]
+    with rasterio.open(source) as dataset:
+        shapes = [
+            (transform_geom("EPSG:4326", dataset.crs, feature["geometry"]), feature["properties"]["target"])
+            for feature in wanted
+        ]
+        truth = rasterize(shapes, dataset.shape, transform=dataset.transform, dtype="uint8")
+        classes = dataset.read(1)
+    return float((classes == truth)[truth > 0].mean())
 
 
 def draw_crops(source: Path, target: Path) -> str:

@@ -87,7 +87,7 @@ def _replace(data: Cube, where: xr.DataArray, replacement: Any) -> Cube:
 # -- by polygons ----------------------------------------------------------------------------------------
 
 
-@process("mask_polygon")
+@process("mask_polygon", effect=Effect())
 def mask_polygon(data: Cube, mask: Any, replacement: Any = None, inside: bool = False) -> Cube:
     """Replace values outside of polygons, or with `inside` those in them; missing values stay missing."""
     polygons = project(parse_geometries(mask, "mask"), need_crs(data))
@@ -115,6 +115,9 @@ def _in_polygons(data: Cube, polygons: np.ndarray) -> xr.DataArray:
 #: Share of the first and the second Gaussian kernel that must be covered for a pixel to be masked.
 THRESHOLDS = (0.057, 0.025)
 
+#: Classes to keep in the first mask and to mask in the second one, where a graph names none.
+CLEAR, CLOUDY = (2, 4, 5, 6, 7), (3, 8, 9, 10, 11)
+
 _KERNELS: tuple[dict[str, Any], ...] = (
     {
         "name": "erosion_kernel_size",
@@ -129,14 +132,14 @@ _KERNELS: tuple[dict[str, Any], ...] = (
         "are masked.",
         "schema": {"type": "array", "items": {"type": "integer"}},
         "optional": True,
-        "default": [2, 4, 5, 6, 7],
+        "default": list(CLEAR),
     },
     {
         "name": "mask2_values",
         "description": "Classes to **mask** in the second mask, which is meant for clouds and their shadows.",
         "schema": {"type": "array", "items": {"type": "integer"}},
         "optional": True,
-        "default": [3, 8, 9, 10, 11],
+        "default": list(CLOUDY),
     },
     {
         "name": "kernel1_size",
@@ -219,8 +222,8 @@ def to_scl_dilation_mask(
 ) -> Cube:
     """The dilated mask of a scene classification, as booleans with the classification as the only band."""
     classes = _classification(data, scl_band_name)
-    keep = [2, 4, 5, 6, 7] if mask1_values is None else mask1_values
-    drop = [3, 8, 9, 10, 11] if mask2_values is None else mask2_values
+    keep = CLEAR if mask1_values is None else mask1_values
+    drop = CLOUDY if mask2_values is None else mask2_values
     sizes = {"erosion_kernel_size": erosion_kernel_size, "kernel1_size": kernel1_size, "kernel2_size": kernel2_size}
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 0:
