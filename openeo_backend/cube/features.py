@@ -50,6 +50,13 @@ def bare_cube(shapes: gpd.GeoSeries, properties: pd.DataFrame | None = None) -> 
     return Cube(data, (Dimension(GEOMETRY, "geometry"),), crs, properties=properties)
 
 
+def with_geometries(cube: Cube, geometries: np.ndarray, crs: CRS | None = None) -> Cube:
+    """The vector cube with other geometries in the place of its own, in `crs` or, without it, its own system."""
+    name = cube.of_type("geometry")[0].name
+    data = cube.data.assign_coords({name: (name, objects(geometries))})
+    return cube.patch(data=data, crs=cube.crs if crs is None else crs)
+
+
 def objects(values: Any) -> np.ndarray:
     """A one-dimensional array of objects, geometries for example."""
     found = np.empty(len(values), dtype=object)

@@ -15,7 +15,7 @@ from shapely.geometry import shape
 
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.extent import parse_crs
-from openeo_backend.cube.grid import transformer
+from openeo_backend.cube.grid import describe_crs, transformer
 from openeo_backend.errors import OpenEOError
 
 #: Edges are cut to at most this part of the extent of a geometry before projecting, so that they stay straight.
@@ -108,7 +108,7 @@ def project(geometries: gpd.GeoSeries, crs: CRS) -> np.ndarray:
     found = geometries.to_numpy(dtype=object)
     found = found[~(shapely.is_missing(found) | shapely.is_empty(found))]
     if own.geographic:
-        found = np.array([_cut_at_antimeridian(geometry) for geometry in found], dtype=object)
+        found = np.array([cut_at_antimeridian(geometry) for geometry in found], dtype=object)
     if own != crs and len(found):
         found = _transform(found, own, crs)
     broken = ~shapely.is_valid(found)
@@ -121,16 +121,24 @@ def _transform(found: np.ndarray, own: CRS, crs: CRS) -> np.ndarray:
     bounds = shapely.bounds(found)
     extent = np.hypot(bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1])
     dense = np.where(extent > 0, shapely.segmentize(found, np.where(extent > 0, extent * EDGE, 1.0)), found)
+    return transform_points(dense, own, crs)
+
+
+def transform_points(geometries: np.ndarray, own: CRS, crs: CRS) -> np.ndarray:
+    """The geometries with each vertex in another reference system; missing and empty ones stay.
+
+    :raises OpenEOError: ProcessParameterInvalid where a vertex has no image in `crs`.
+    """
     change = transformer(own, crs)
 
     def project_points(points: np.ndarray) -> np.ndarray:
         return np.column_stack(change.transform(points[:, 0], points[:, 1]))
 
-    projected = shapely.transform(dense, project_points)
-    if not np.isfinite(shapely.bounds(projected)).all():
+    projected = shapely.transform(geometries, project_points)
+    if not np.isfinite(shapely.get_coordinates(projected)).all():
         raise OpenEOError(
             "ProcessParameterInvalid",
-            f"A geometry has no image in the reference system of the data cube ({crs}).",
+            f"A geometry has no image in the reference system {describe_crs(crs)}.",
             hint="Give geometries within the area that this system is made for.",
         )
     return np.asarray(projected, dtype=object)
@@ -147,7 +155,8 @@ def _crosses(geometry: Any) -> bool:
     return any(np.ptp(shapely.get_coordinates(part)[:, 0]) > 180.0 for part in parts)
 
 
-def _cut_at_antimeridian(geometry: Any) -> Any:
+def cut_at_antimeridian(geometry: Any) -> Any:
+    """A geometry in degrees, cut where it runs or jumps over the antimeridian, within -180 and 180 degrees."""
     west, _, east, _ = geometry.bounds
     if _crosses(geometry):
         geometry = shapely.transform(geometry, _to_the_east)
