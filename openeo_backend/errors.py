@@ -7,7 +7,7 @@ Any other exception is internal: users see only an id that leads the operator to
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,6 +148,19 @@ class OpenEOError(Exception):
         if self.data is not None:
             body["data"] = self.data
         return body
+
+
+def refuse_options(options: Mapping[str, Any] | None) -> None:
+    """Refuse options of a process that has none of its own.
+
+    :raises OpenEOError: FeatureUnsupported, naming them.
+    """
+    if options:
+        raise OpenEOError(
+            "FeatureUnsupported",
+            f"The options {', '.join(map(repr, options))} are not supported: this back-end has no options here.",
+            hint="Leave them out.",
+        )
 
 
 def _restore(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from openeo_backend.catalog.describe import describe, dimension_names
 from openeo_backend.catalog.documents import Documents, Door
 from openeo_backend.catalog.hrefs import Gate
 from openeo_backend.catalog.item import Item
+from openeo_backend.catalog.levels import optical_levels, radar_coefficients
 from openeo_backend.catalog.load import Assembler, Assembly
 from openeo_backend.catalog.mosaic import Step, group
 from openeo_backend.catalog.queryables import queryables
@@ -124,7 +125,7 @@ class Catalog:
         )
         cube = assembler.cube()
         _tell(env, id, cube, steps)
-        return cube.patch(provenance=_provenance(collection, id, steps))
+        return cube.patch(provenance=_provenance(collection, id, steps, bands))
 
 
 def _search(request: LoadRequest, env: Surroundings) -> Search:
@@ -198,11 +199,15 @@ def _tell(env: Surroundings, id: str, cube: Cube, steps: list[Step]) -> None:
     )
 
 
-def _provenance(collection: Mapping[str, Any], id: str, steps: Iterable[Step]) -> Provenance:
+def _provenance(
+    collection: Mapping[str, Any], id: str, steps: Sequence[Step], bands: Mapping[str, AssetBand]
+) -> Provenance:
     license = collection.get("license")
     return Provenance(
         items=tuple(item.href for step in steps for item in step.items),
         collections=(id,),
         licenses=(str(license),) if license else (),
         providers=tuple(collection.get("providers") or ()),
+        levels=optical_levels(collection, (item for step in steps for item in step.items)),
+        coefficients=radar_coefficients(collection, [band.description for band in bands.values()]),
     )

@@ -52,6 +52,12 @@ class Provenance:
     notes: tuple[str, ...] = ()
     """Statements about processing that the metadata must repeat (e.g. a pass-through)."""
 
+    levels: tuple[str, ...] = ()
+    """Processing levels of optical data, as the metadata tell: L1 (top of atmosphere), L2 (surface reflectance)."""
+
+    coefficients: tuple[str, ...] = ()
+    """What radar values are, as the metadata tell: beta0, sigma0-ellipsoid, gamma0-terrain ... or `digital-number`."""
+
     def merge(self, other: Provenance) -> Provenance:
         """Both origins, each entry once, order kept."""
 
@@ -64,7 +70,14 @@ class Provenance:
             union(self.licenses, other.licenses),
             union(self.providers, other.providers),
             union(self.notes, other.notes),
+            union(self.levels, other.levels),
+            union(self.coefficients, other.coefficients),
         )
+
+    def note(self, text: str, **changes: Any) -> Provenance:
+        """The same with another statement, and other fields changed."""
+        notes = self.notes if text in self.notes else (*self.notes, text)
+        return replace(self, notes=notes, **changes)
 
 
 @dataclass(frozen=True, eq=False)
