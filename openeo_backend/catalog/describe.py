@@ -167,9 +167,13 @@ def _summaries(collection: Mapping[str, Any], items: Sequence[Item], bands: Mapp
 
 
 def _range(value: Any) -> Any:
-    """Ranges under both pairs of names: STAC's, and the one that the federation's aggregator reads."""
+    """Ranges under both pairs of names: STAC's, and the one that the federation's aggregator reads.
+
+    The API's document wants a summary to be either a range or a JSON schema, and a range looks like a schema, too,
+    unless it has a type that no schema can have.
+    """
     if isinstance(value, Mapping) and "minimum" in value and "maximum" in value:
-        return {**value, "min": value["minimum"], "max": value["maximum"]}
+        return {"type": "range", **value, "min": value["minimum"], "max": value["maximum"]}
     return value if isinstance(value, Mapping | list) or value is None else [value]
 
 
@@ -192,7 +196,7 @@ def _seen(items: Iterable[Item]) -> dict[str, Any]:
         measured = any(isinstance(number, float) for number in numbers)
         if len(numbers) == len(plain) and (measured or len(unique) > 3):
             low, high = min(numbers), max(numbers)
-            found[name] = {"minimum": low, "maximum": high, "min": low, "max": high}
+            found[name] = _range({"minimum": low, "maximum": high})
         elif len(unique) <= _MOST_VALUES:
             found[name] = unique
     return found

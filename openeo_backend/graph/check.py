@@ -50,6 +50,10 @@ Validator = jsonschema.validators.extend(
     {"pattern": lambda *_: None, "minimum": _bound("minimum"), "maximum": _bound("maximum")},
 )
 
+#: What processes compute with, by the names the specifications give it. Null is a missing one of them, also where
+#: a specification (of normalized_difference) does not say that it may be missing.
+OPERANDS = frozenset({"x", "y"})
+
 Inspect = Callable[[Node], Iterable[OpenEOError]]
 """Looks at one node more closely than its specification can (does the collection exist, has it the bands?)."""
 
@@ -144,7 +148,7 @@ def _check_node(
         for reference in references:
             if isinstance(reference, FromParameter) and reference.name not in scope:
                 yield problem("ProcessParameterMissing", f"The parameter '{reference.name}' has no value.", name)
-        if value is None and parameters[name].get("optional"):
+        if value is None and (parameters[name].get("optional") or name in OPERANDS):
             continue
         reason = _mismatch(value, parameters[name], bool(references))
         if reason:

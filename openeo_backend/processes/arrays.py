@@ -147,14 +147,22 @@ def array_append(data: Any, value: Any, label: Any = None) -> Any:
 def array_concat(array1: Any, array2: Any) -> Any:
     """The elements of both arrays; labels stay if both have them.
 
+    In callbacks over cubes a single value counts as an array of one element: workflows add a value that they
+    computed (`array_concat(data, ndvi)`) to an array, and the official suite expects that.
+
     :raises OpenEOError: ArrayLabelConflict for a label in both.
     """
-    first, second = elements(array1, "array1"), elements(array2, "array2")
+    first, second = _several(array1, "array1"), _several(array2, "array2")
     names = labels_of(first), labels_of(second)
     if names[0] is None or names[1] is None:
         return _join([first, second], None)
     _conflict(names[0], names[1])
     return _join([first, second], (*names[0], *names[1]))
+
+
+def _several(value: Any, parameter: str) -> Array:
+    single = is_pixels(value) and not isinstance(value, PixelArray)
+    return elements([value] if single else value, parameter)
 
 
 @process("array_modify")

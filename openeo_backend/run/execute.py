@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 import unicodedata
 import uuid
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from openeo_backend.cube import Cube, Provenance
+from openeo_backend.cube.pixels import LabeledList, missing
 from openeo_backend.errors import NodeRef, OpenEOError
 from openeo_backend.formats.asset import Asset
 from openeo_backend.formats.preview import preview
@@ -18,7 +20,7 @@ from openeo_backend.formats.writing import default_format, write_result
 from openeo_backend.graph import trace
 from openeo_backend.graph.callback import Scope
 from openeo_backend.graph.evaluate import evaluate
-from openeo_backend.processes.environment import Env, Saved
+from openeo_backend.processes.environment import SCRATCH, Env, Saved
 from openeo_backend.run.describe import describe
 from openeo_backend.run.engine import Engine
 from openeo_backend.run.journal import Journal, Meter
@@ -40,6 +42,9 @@ class Metered:
 
     def load_url(self, url: str, request: Any, env: Env) -> Cube:
         return self._count(self.engine.catalog.load_url(url, request, env), "load_stac")
+
+    def load_result(self, id: str, request: Any, env: Env) -> Cube:
+        return self._count(self.engine.catalog.load_result(id, request, env), "load_result")
 
     def _count(self, cube: Cube, what: str) -> Cube:
         shape = " x ".join(f"{size} {name}" for name, size in cube.data.sizes.items())
@@ -66,6 +71,8 @@ def execute(request: RunRequest, engine: Engine, report: Callable[[Event], None]
         unexpected = OpenEOError("Internal", "The computation failed unexpectedly.")
         unexpected.__cause__ = error
         return _failed(unexpected, meter)
+    finally:
+        shutil.rmtree(request.folder / SCRATCH, ignore_errors=True)
 
 
 def _failed(error: OpenEOError, meter: Meter) -> Outcome:
@@ -91,9 +98,12 @@ def _execute(request: RunRequest, engine: Engine, journal: Journal, meter: Meter
         fetch=engine.door.get,
         folder=request.folder,
         options=request.options,
+        services=engine.services,
     )
     value = evaluate(plan.graph, engine.processes, Scope(), env)
     saved = env.saved or _unsaved(value, plan)
+    if isinstance(value, Cube) and not value.dimensions and not env.saved:
+        return Outcome(value=_empty(value), has_value=True, usage=meter.usage())
     if not saved:
         return Outcome(value=_plain(value), has_value=True, usage=meter.usage())
     files, provenance = _write(saved, request, journal)
@@ -159,12 +169,30 @@ def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]+", "-", ascii_text).strip("-_")[:60].strip("-_")
 
 
+def _empty(cube: Cube) -> Any:
+    """A cube without dimensions, which no file format has a place for: its only value, if there is one."""
+    value = cube.data.values
+    data = [] if missing(value) is not None else _plain(value)
+    return {"type": "datacube", "order": [], "dimensions": {}, "data": data}
+
+
 def _plain(value: Any) -> Any:
-    """A value of the graph as JSON: numpy numbers as numbers, labelled arrays as arrays."""
+    """A value of the graph as JSON: numpy numbers as numbers.
+
+    Labelled arrays, which JSON does not know, are written as in the official test cases:
+    {"type": "labeled-array", "data": [{"key": label, "value": value}]}.
+    """
+    if isinstance(value, LabeledList):
+        pairs = zip(value.labels, value, strict=True)
+        return {"type": "labeled-array", "data": [{"key": key, "value": _plain(entry)} for key, entry in pairs]}
     if isinstance(value, Mapping):
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
     if hasattr(value, "tolist"):
         return _plain(value.tolist())
+    if isinstance(value, Cube):
+        raise OpenEOError(
+            "FormatUnsuitable", "The result is an object or array with a data cube in it, which no file format holds."
+        )
     return value
