@@ -11,7 +11,8 @@ from openeo_backend.auth.user import User
 from openeo_backend.catalog.catalog import Catalog
 from openeo_backend.errors import OpenEOError
 from openeo_backend.files.objects import Objects, open_objects
-from openeo_backend.files.signing import Signer, read_keys
+from openeo_backend.files.places import database_url, objects_place, open_signer
+from openeo_backend.files.signing import Signer
 from openeo_backend.formats.asset import Format
 from openeo_backend.formats.registry import FORMATS
 from openeo_backend.processes.registry import Registry
@@ -45,14 +46,14 @@ class Backend:
             raise SettingsError(f"the data directory {data} cannot be made: {error.strerror}") from error
         if not os.access(data, os.W_OK | os.X_OK):
             raise SettingsError(f"the data directory {data} cannot be written")
-        store = Store.open(settings.store.url or f"sqlite:///{data / 'openeo.sqlite'}")
+        store = Store.open(database_url(settings))
         return cls(
             settings=settings,
             store=store,
-            objects=open_objects(settings.store.files or str(data / "files")),
-            signer=Signer(read_keys(data / "signing-keys.json", settings.store.signing_key)),
+            objects=open_objects(objects_place(settings)),
+            signer=open_signer(settings),
             engine=Engine.open(settings),
-            runner=ChildRunner(settings),
+            runner=ChildRunner(settings, "openeo_backend.jobs.child:work"),
         )
 
     @property

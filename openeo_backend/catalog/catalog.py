@@ -11,17 +11,18 @@ from openeo_backend.catalog.address import open_address, open_source
 from openeo_backend.catalog.bands import AssetBand, collection_bands, item_bands, pick_bands
 from openeo_backend.catalog.describe import describe, dimension_names
 from openeo_backend.catalog.documents import Documents, Door
-from openeo_backend.catalog.hrefs import Gate
+from openeo_backend.catalog.hrefs import Gate, is_url
 from openeo_backend.catalog.item import Item
 from openeo_backend.catalog.levels import optical_levels, radar_coefficients
 from openeo_backend.catalog.load import Assembler, Assembly
 from openeo_backend.catalog.mosaic import Step, group
+from openeo_backend.catalog.own import Result, Results, is_result, source_of
 from openeo_backend.catalog.queryables import queryables
 from openeo_backend.catalog.request import LoadRequest, Surroundings
 from openeo_backend.catalog.search import Search, find, no_data
 from openeo_backend.catalog.sources import Source
 from openeo_backend.cube import Cube, Provenance
-from openeo_backend.cube.extent import Interval, parse_area, parse_interval
+from openeo_backend.cube.extent import Interval, parse_area, parse_interval, parse_surroundings
 from openeo_backend.errors import OpenEOError
 from openeo_backend.settings import CatalogSettings, CollectionSettings, SettingsError
 
@@ -30,12 +31,16 @@ class Catalog:
     """The collections of all sources.
 
     :param sources: paths and URLs of static catalogs, collections and STAC APIs.
+    :param results: results of jobs that may be loaded.
     :raises SettingsError: for a source that cannot be used, in one line.
     """
 
-    def __init__(self, sources: Iterable[str], settings: CatalogSettings, door: Door) -> None:
+    def __init__(
+        self, sources: Iterable[str], settings: CatalogSettings, door: Door, results: Results | None = None
+    ) -> None:
         self._settings = settings
         self._door = door
+        self._results = results
         self._sources = [open_source(address, door, settings.max_items) for address in sources]
         self._described: dict[str, dict[str, Any]] = {}
         unknown = set(settings.collections) - set(self.ids())
@@ -80,12 +85,32 @@ class Catalog:
         return self._load(self._source(id), id, request, env, self._settings_of(id))
 
     def load_url(self, url: str, request: LoadRequest, env: Surroundings) -> Cube:
-        """A lazy cube of a STAC item, collection, catalog, API or search result elsewhere.
+        """A lazy cube of a STAC item, collection, catalog, API or search result; of own results without HTTP.
 
         :raises OpenEOError: as `load`, and for an address that cannot be read or is not STAC.
         """
+        own = self._results.find(url, env.user, env.scratch) if self._results is not None else None
+        if own is not None:
+            return self._load_own(own, request, env)
         source, id = open_address(url, Documents(self._door), self._settings.max_items)
-        return self._load(source, id, request, env, CollectionSettings())
+        mosaic = "none" if is_result(source.collection(id)) else CollectionSettings().mosaic
+        return self._load(source, id, request, env, CollectionSettings(mosaic=mosaic))
+
+    def load_result(self, id: str, request: LoadRequest, env: Surroundings) -> Cube:
+        """A lazy cube of the results of a job, by its id or the URL of its results.
+
+        :raises OpenEOError: as `load_url`, and JobNotFound.
+        """
+        if is_url(id):
+            return self.load_url(id, request, env)
+        own = self._results.find(id, env.user, env.scratch) if self._results is not None else None
+        if own is None:
+            raise OpenEOError("JobNotFound", f"There is no job '{id[:80]}' of yours.", hint="See GET /jobs.")
+        return self._load_own(own, request, env)
+
+    def _load_own(self, own: Result, request: LoadRequest, env: Surroundings) -> Cube:
+        id = str(own.collection["id"])
+        return self._load(source_of(own), id, request, env, CollectionSettings(mosaic="none"))
 
     def _source(self, id: str) -> Source:
         for source in self._sources:
@@ -133,7 +158,7 @@ def _search(request: LoadRequest, env: Surroundings) -> Search:
     labels = Interval()
     for interval in hint.temporal:
         labels = labels.meet(parse_interval(interval))
-    near = [area for area in map(parse_area, hint.spatial) if area is not None]
+    near = [area for area in map(parse_surroundings, hint.spatial) if area is not None]
     return Search(
         area=parse_area(request.spatial_extent),
         near=near,
@@ -204,7 +229,7 @@ def _provenance(
 ) -> Provenance:
     license = collection.get("license")
     return Provenance(
-        items=tuple(item.href for step in steps for item in step.items),
+        items=tuple(dict.fromkeys(item.href for step in steps for item in step.items)),
         collections=(id,),
         licenses=(str(license),) if license else (),
         providers=tuple(collection.get("providers") or ()),

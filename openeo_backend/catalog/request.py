@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from odc.geo.geobox import GeoBox
@@ -43,6 +44,11 @@ class Log(Protocol):
 
 class Surroundings(Protocol):
     """What a load needs of the `env` of its process."""
+
+    @property
+    def user(self) -> str | None: ...
+
+    def scratch(self) -> Path: ...
 
     @property
     def log(self) -> Log: ...

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, Literal, Protocol
 
 from openeo_backend.cube import Cube
+from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.effects import LoadHints
 from openeo_backend.graph.nodes import Node
+
+#: Name of the folder of scratch files, beside the results.
+SCRATCH = ".scratch"
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -28,6 +33,8 @@ class Collections(Protocol):
     def load(self, id: str, request: Any, env: Env) -> Cube: ...
 
     def load_url(self, url: str, request: Any, env: Env) -> Cube: ...
+
+    def load_result(self, id: str, request: Any, env: Env) -> Cube: ...
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ class Env:
     """Model storage: see :mod:`openeo_backend.ml.storage`."""
 
     folder: Path | None = None
-    """Scratch folder of this evaluation."""
+    """Folder of the results of this evaluation."""
 
     limits: Limits = field(default_factory=Limits)
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -93,6 +100,21 @@ class Env:
     def at(self, node: Node) -> Env:
         """The surroundings of `node`."""
         return replace(self, node=node.id)
+
+    def service(self, name: str) -> Any:
+        """What the operator configured for a process, by the name in its `requires`.
+
+        :raises OpenEOError: FeatureUnsupported where that is nothing.
+        """
+        if name not in self.services:
+            raise OpenEOError("FeatureUnsupported", f"The setting {name} is not set here.")
+        return self.services[name]
+
+    def scratch(self) -> Path:
+        """A new folder for files that are needed until the results are written, and deleted then."""
+        if self.folder is not None:
+            (self.folder / SCRATCH).mkdir(parents=True, exist_ok=True)
+        return Path(mkdtemp(dir=self.folder and self.folder / SCRATCH))
 
     @property
     def hint(self) -> LoadHints:

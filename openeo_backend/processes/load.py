@@ -68,3 +68,20 @@ def load_stac(
         being read.
     """
     return _collections(env).load_url(url, _request(spatial_extent, temporal_extent, bands, properties), env)
+
+
+@process("load_result", in_callback=False)
+def load_result(
+    id: str,
+    spatial_extent: Any = None,
+    temporal_extent: Sequence[str | None] | None = None,
+    bands: Sequence[str] | None = None,
+    *,
+    env: Env,
+) -> Cube:
+    """A lazy cube (t, bands, y, x) of the results of a batch job, as load_stac gives it.
+
+    :raises OpenEOError: JobNotFound, JobNotFinished, ResultLinkExpired, NoDataAvailable, TemporalExtentEmpty,
+        ProcessParameterInvalid.
+    """
+    return _collections(env).load_result(id, _request(spatial_extent, temporal_extent, bands, None), env)

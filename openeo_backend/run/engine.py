@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from openeo_backend.catalog.catalog import Catalog
+from openeo_backend.catalog.own import Results
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.check import Inspect
 from openeo_backend.graph.nodes import Node
@@ -26,15 +27,16 @@ class Engine:
     door: Door
 
     @classmethod
-    def open(cls, settings: Settings) -> Engine:
+    def open(cls, settings: Settings, results: Results | None = None) -> Engine:
         """Open what `settings` name.
 
+        :param results: results of jobs that graphs may load.
         :raises SettingsError: for a catalog that cannot be read.
         """
         sources = tuple(settings.catalog.sources)
         door = Door(settings.net, sources)
         registry = Registry.predefined(lambda name: bool(value_of(settings, name)))
-        return cls(settings, registry, Catalog(sources, settings.catalog, door), door)
+        return cls(settings, registry, Catalog(sources, settings.catalog, door, results), door)
 
     def plan(
         self,

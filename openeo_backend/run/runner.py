@@ -14,10 +14,14 @@ Runner = Callable[[RunRequest, Callable[[Event], None], Callable[[], bool]], Out
 
 
 class ChildRunner:
-    """Runs each request in a child of its own."""
+    """Runs each request in a child of its own.
 
-    def __init__(self, settings: Settings) -> None:
+    :param target: what the child does ("module:function"): by default :func:`openeo_backend.run.child.work`.
+    """
+
+    def __init__(self, settings: Settings, target: str = "openeo_backend.run.child:work") -> None:
         self._settings = settings
+        self._target = target
 
     def __call__(
         self, request: RunRequest, on_event: Callable[[Event], None], is_cancelled: Callable[[], bool]
@@ -32,7 +36,7 @@ class ChildRunner:
             on_event(Event(event["kind"], event["data"]))
 
         payload = {"settings": self._settings.model_dump(mode="json"), "request": request.json()}
-        ending = run_child("openeo_backend.run.child:work", payload, forward, is_cancelled, request.seconds)
+        ending = run_child(self._target, payload, forward, is_cancelled, request.seconds)
         if ending.kind == "done":
             assert ending.answer is not None
             return Outcome(**{**ending.answer, "files": tuple(ending.answer["files"])})

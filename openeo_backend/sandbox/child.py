@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
 #: Modules imported once, in the fork server.
-PRELOAD = "openeo_backend.run.preload"
+PRELOAD = "openeo_backend.jobs.preload"
 #: How often a waiting parent looks at cancellation and the deadline, in seconds.
 TICK = 0.25
 

@@ -31,6 +31,10 @@ class Surroundings:
     hint: LoadHints = field(default_factory=LoadHints)
     options: Mapping[str, Any] = field(default_factory=dict)
     entries: list[tuple[str, str]] = field(default_factory=list)
+    user: str | None = None
+
+    def scratch(self) -> Path:
+        raise AssertionError("no load here needs a folder")
 
     def log(self, level: str, message: str, **more: Any) -> None:
         self.entries.append((level, message))

@@ -1,0 +1,47 @@
+"""Results of this back-end's own jobs as input: where they come from is handed in by whoever has the jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from openeo_backend.catalog.item import read_item
+from openeo_backend.catalog.sources import FixedSource, Source
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a job made, as STAC whose assets are files on this machine."""
+
+    address: str
+    """Where users find it; without signature."""
+
+    collection: Mapping[str, Any]
+    items: Sequence[Mapping[str, Any]]
+    root: Path
+    """The folder of the files."""
+
+
+class Results(Protocol):
+    """Results by the id of their job, or by the URLs under which they are published."""
+
+    def find(self, address: str, user: str | None, folder: Callable[[], Path]) -> Result | None:
+        """The result at a URL, or of the job with an id; None for an address that is not one of ours.
+
+        :param user: whose jobs may be loaded without a signed URL.
+        :param folder: makes an empty folder for copies of files that are not on this machine.
+        :raises OpenEOError: JobNotFound, JobNotFinished, ResultLinkExpired, PermissionsInsufficient.
+        """
+
+
+def source_of(result: Result) -> Source:
+    """The items of a result as a source."""
+    items = [read_item(document, result.address) for document in result.items]
+    return FixedSource(result.collection, items, result.root)
+
+
+def is_result(collection: Mapping[str, Any]) -> bool:
+    """Whether a collection is the result of an openEO job: its dates are labels of a cube, not times of scenes."""
+    return "openeo:status" in collection
