@@ -65,9 +65,10 @@ def commands_page() -> str:
         "",
     ]
     for path, command in _commands((), main):
-        context = click.Context(command, info_name=" ".join(("openeo-backend", *path)), terminal_width=100)
+        name = " ".join(("openeo-backend", *path))
+        context = click.Context(command, info_name=name, terminal_width=100, help_option_names=["-h", "--help"])
         lines += [
-            f"## {' '.join(('openeo-backend', *path))}",
+            f"## {name}",
             "",
             "```text",
             command.get_help(context).rstrip(),

@@ -227,15 +227,33 @@ def openapi(shared: Path) -> dict[str, Any]:
 def problems(openapi: dict[str, Any]) -> Callable[[str, Any], list[str]]:
     """Violations of the schema at a JSON pointer into the official API document."""
     document = _as_json_schema(openapi)
-    # Its alternatives overlap, so that nothing could ever match exactly one: a known defect of the document.
-    schema = document["components"]["schemas"]["process_json_schema"]
-    schema["anyOf"] = schema.pop("oneOf")
+    # Alternatives that overlap, so that nothing could ever match exactly one: known defects of the document.
+    _loosen(document["components"]["schemas"]["process_json_schema"])
+    for schema in _schemas_with(document, "summaries"):
+        _loosen(schema["properties"]["summaries"]["additionalProperties"])
 
     def problems(pointer: str, body: Any) -> list[str]:
         validator = Draft4Validator({**document, "allOf": [{"$ref": pointer}]})
         return [f"{error.json_path}: {error.message[:300]}" for error in validator.iter_errors(body)]
 
     return problems
+
+
+def _loosen(schema: dict[str, Any]) -> None:
+    schema["anyOf"] = schema.pop("oneOf")
+
+
+def _schemas_with(value: Any, member: str) -> Iterator[dict[str, Any]]:
+    """Object schemas in a document that describe a member of this name with alternatives."""
+    if isinstance(value, list):
+        for entry in value:
+            yield from _schemas_with(entry, member)
+    elif isinstance(value, dict):
+        properties = value.get("properties")
+        if isinstance(properties, dict) and "oneOf" in properties.get(member, {}).get("additionalProperties", {}):
+            yield value
+        for entry in value.values():
+            yield from _schemas_with(entry, member)
 
 
 def _as_json_schema(value: Any) -> Any:

@@ -28,7 +28,6 @@ PUBLIC = {
     "/health",
     "/processes",
     "/processing_parameters",
-    "/processing_parameters",
     "/service_types",
     "/udf_runtimes",
     "/validation",

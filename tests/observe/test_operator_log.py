@@ -15,6 +15,7 @@ from openeo_backend.settings import LogSettings
 
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
+    logs.clear()
     root, ours = logging.getLogger(), logging.getLogger("openeo_backend")
     before = root.handlers[:], root.level, ours.level
     yield io.StringIO()
