@@ -82,6 +82,10 @@ class CatalogSettings(Section):
     """S3 buckets that items may refer to, read with the AWS_* credentials of the environment."""
     max_items: int = 20_000
     """Most items one load may use."""
+    exports: Path | None = None
+    """Folder of a STAC catalog, made if absent, that is published, too, and to which `export_collection` adds."""
+    exporters: list[str] | None = None
+    """Ids of the users who may call `export_collection`; by default all."""
 
 
 class DemoSettings(Section):
@@ -115,6 +119,17 @@ class ComputeSettings(Section):
     """Memory an evaluation may plan with."""
 
 
+class JobRoleSettings(Section):
+    priority: int = 0
+    """Jobs of higher priorities go before others."""
+    per_user: int | None = None
+    """Running jobs per user, instead of `jobs.per_user`."""
+    max_runtime_seconds: float | None = None
+    """Longest run of a job, instead of `jobs.max_runtime_seconds`."""
+    max_memory_mb: int | None = None
+    """Most memory of a job, instead of `jobs.max_memory_mb`."""
+
+
 class JobsSettings(Section):
     workers: int = 1
     """Batch jobs that `serve` runs at the same time."""
@@ -128,6 +143,19 @@ class JobsSettings(Section):
     """Running jobs per user."""
     max_runtime_seconds: float = 86_400
     """Longest run of a job."""
+    memory_mb: int = 4096
+    """Memory of a job that does not ask for more or less by its option `memory`; a job that takes more is ended."""
+    max_memory_mb: int = 8192
+    """Most memory that the option `memory` may ask for."""
+    roles: dict[str, JobRoleSettings] = Field(default_factory=dict)
+    """What users with a role get instead, by the role's name: `priority`, `per_user`, `max_runtime_seconds`,
+    `max_memory_mb`. Who has several roles gets the largest of each."""
+    estimate_seconds: float = 30
+    """Longest time that estimating a job may take."""
+    wait_seconds: float = 86_400
+    """Longest time that a job waits for the results of another one that it loads."""
+    wait_poll_seconds: float = 10
+    """How often a waiting job looks for these results."""
     drain_seconds: float = 10
     """How long a worker that is stopped lets its jobs go on before it gives them back."""
     results_days: float = 90
@@ -150,6 +178,40 @@ class NetSettings(Section):
     """Longest wait for an answer of another server."""
     max_document_mb: int = 64
     """Largest document (STAC, GeoJSON ...) read from another server."""
+    max_file_mb: int = 1024
+    """Largest data file fetched from, or sent to, another server by the processes that do so."""
+
+
+class OgcApiSettings(Section):
+    servers: dict[str, str] = Field(default_factory=dict)
+    """OGC API - Processes servers whose processes `run_ogcapi` runs: URLs of landing pages by names of your choice."""
+    externally: bool = False
+    """Offer `run_ogcapi_externally`, which sends data to servers that users name."""
+    seconds: float = 3600
+    """Longest run of a process at such a server."""
+    poll_seconds: float = 2
+    """How often a job at such a server is asked for its state."""
+
+
+class UdfSettings(Section):
+    externally: bool = False
+    """Offer `run_udf_externally`, which sends data to UDF services that users name."""
+    seconds: float = 300
+    """Longest wait for one answer of a UDF service."""
+
+
+class FilesSettings(Section):
+    enabled: bool = False
+    """Users have files here, which `load_uploaded_files` loads."""
+    dir: Path | None = None
+    """Where the users' files lie, a folder per user; by default `user-files` in the data directory."""
+
+
+class WorkspaceSettings(Section):
+    place: str
+    """A folder, or an s3:// URL used with the AWS_* credentials of the environment."""
+    users: list[str] | None = None
+    """Ids of the users who may export there; by default all."""
 
 
 class LogSettings(Section):
@@ -174,6 +236,12 @@ class Settings(Section):
     auth: AuthSettings = Field(default_factory=AuthSettings)
     net: NetSettings = Field(default_factory=NetSettings)
     log: LogSettings = Field(default_factory=LogSettings)
+    ogcapi: OgcApiSettings = Field(default_factory=OgcApiSettings)
+    udf: UdfSettings = Field(default_factory=UdfSettings)
+    files: FilesSettings = Field(default_factory=FilesSettings)
+    workspaces: dict[str, WorkspaceSettings] = Field(default_factory=dict)
+    """Places to which `export_workspace` exports, by id: `place` (a folder or an s3:// URL) and, optionally, `users`
+    (ids of those who may export there)."""
 
 
 @dataclass(frozen=True)

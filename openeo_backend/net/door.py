@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
@@ -19,6 +22,30 @@ from openeo_backend.settings import NetSettings
 
 REDIRECTS = (301, 302, 303, 307, 308)
 MOST_REDIRECTS = 5
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a server answered, whatever its status."""
+
+    url: str
+    """Where the answer came from, redirects followed."""
+    status: int
+    headers: Mapping[str, str]
+    """By lower-case name."""
+    content: bytes
+
+    @property
+    def media_type(self) -> str:
+        """The media type without parameters, in lower case; empty where the server gives none."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    def json(self) -> Any:
+        """The content as JSON.
+
+        :raises OpenEOError: FileContentInvalid.
+        """
+        return _decode(self.url, self.content)
 
 
 class Door:
@@ -63,17 +90,63 @@ class Door:
         sent = {"Accept": "application/json", "Content-Type": "application/json", **(headers or {})}
         return _decode(url, self._fetch("POST", url, json.dumps(body).encode(), None, sent))
 
+    def request(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        limit_mb: float | None = None,
+        seconds: float | None = None,
+    ) -> Reply:
+        """The answer to a request, also where its status tells a failure.
+
+        :param seconds: longest wait for the answer, instead of that of the settings.
+        :raises OpenEOError: as :meth:`get`, but not for the status.
+        """
+        with self._open(method, url, body, headers, seconds) as (where, response):
+            found = {name.lower(): value for name, value in response.headers.items()}
+            return Reply(where, response.status, found, b"".join(_read(url, response, self._limit(limit_mb))))
+
+    def download(self, url: str, file: Path, *, limit_mb: float | None = None) -> None:
+        """Write the body behind a URL into a file, in pieces.
+
+        :raises OpenEOError: as :meth:`get`.
+        """
+        with self._open("GET", url, None, None) as (_, response), file.open("wb") as out:
+            _refuse_failure(url, response)
+            for part in _read(url, response, self._limit(limit_mb)):
+                out.write(part)
+
     def _fetch(
         self, method: str, url: str, body: bytes | None, limit_mb: float | None, headers: Mapping[str, str] | None
     ) -> bytes:
-        limit = int((limit_mb if limit_mb is not None else self.settings.max_document_mb) * 1_000_000)
+        with self._open(method, url, body, headers) as (_, response):
+            _refuse_failure(url, response)
+            return b"".join(_read(url, response, self._limit(limit_mb)))
+
+    def _limit(self, limit_mb: float | None) -> int:
+        return int((limit_mb if limit_mb is not None else self.settings.max_document_mb) * 1_000_000)
+
+    @contextmanager
+    def _open(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        headers: Mapping[str, str] | None,
+        seconds: float | None = None,
+    ) -> Iterator[tuple[str, urllib3.BaseHTTPResponse]]:
+        """The unread answer and where it comes from, after redirects."""
         first = url
         for _ in range(MOST_REDIRECTS + 1):
             self.policy.target(url)
-            response = self._request(method, url, body, headers)
+            response = self._request(method, url, body, headers, seconds)
             try:
                 if response.status not in REDIRECTS:
-                    return _read(first, response, limit)
+                    yield url, response
+                    return
                 url = urljoin(url, response.headers.get("Location", ""))
                 headers = (
                     None if headers is None else {k: v for k, v in headers.items() if k.lower() != "authorization"}
@@ -85,11 +158,18 @@ class Door:
         raise refuse(first, f"it redirects more than {MOST_REDIRECTS} times")
 
     def _request(
-        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str] | None
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str] | None, seconds: float | None
     ) -> urllib3.BaseHTTPResponse:
+        timeout = urllib3.Timeout(connect=self.settings.timeout_seconds, read=seconds or self.settings.timeout_seconds)
         try:
             return self._pool.request(
-                method, url, body=body, headers=dict(headers or {}), redirect=False, preload_content=False
+                method,
+                url,
+                body=body,
+                headers=dict(headers or {}),
+                redirect=False,
+                preload_content=False,
+                timeout=timeout,
             )
         except (HTTPError, OSError) as error:
             cause = _cause(error)
@@ -108,19 +188,22 @@ def _cause(error: BaseException | None) -> OpenEOError | None:
     return None
 
 
-def _read(url: str, response: urllib3.BaseHTTPResponse, limit: int) -> bytes:
+def _refuse_failure(url: str, response: urllib3.BaseHTTPResponse) -> None:
     if response.status >= 400:
         raise OpenEOError("UrlNotReachable", f"'{shown(url)}' answers with HTTP status {response.status}.")
-    parts, size = [], 0
+
+
+def _read(url: str, response: urllib3.BaseHTTPResponse, limit: int) -> Iterator[bytes]:
+    """The body in pieces, up to `limit` bytes."""
+    size = 0
     try:
         for part in response.stream(65_536):
             size += len(part)
             if size > limit:
                 raise OpenEOError("FileSizeExceeded", f"'{shown(url)}' is larger than {limit / 1e6:g} MB.")
-            parts.append(part)
+            yield part
     except HTTPError as error:
         raise OpenEOError("UrlNotReachable", f"Reading '{shown(url)}' broke off.") from error
-    return b"".join(parts)
 
 
 def _decode(url: str, content: bytes) -> Any:

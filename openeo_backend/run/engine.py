@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from openeo_backend.catalog.catalog import Catalog
@@ -14,6 +14,7 @@ from openeo_backend.graph.nodes import Node
 from openeo_backend.net.door import Door
 from openeo_backend.processes.registry import Registry
 from openeo_backend.run.plan import Plan, plan
+from openeo_backend.run.services import open_services
 from openeo_backend.settings import Settings, value_of
 
 
@@ -25,6 +26,8 @@ class Engine:
     processes: Registry
     catalog: Catalog
     door: Door
+    services: Mapping[str, Any] = field(default_factory=dict)
+    """See :mod:`openeo_backend.run.services`."""
 
     @classmethod
     def open(cls, settings: Settings, results: Results | None = None) -> Engine:
