@@ -10,7 +10,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from openeo_backend.api import download
 from openeo_backend.api.access import backend, current_user, public, unlisted
-from openeo_backend.api.jobs import validate
+from openeo_backend.api.jobs import limits, validate
 from openeo_backend.api.urls import url
 from openeo_backend.errors import OpenEOError
 from openeo_backend.jobs import options, results
@@ -30,9 +30,12 @@ def start_job(job_id: str) -> Response:
     job = store.jobs.get(user, job_id)
     if job.status not in ACTIVE:
         validate(job.process)
-        options.check(job.options, backend().settings)
-        if store.jobs.queue(user, job_id, _ignored(job)):
-            store.jobs.log(user, job_id, [_waiting(*store.jobs.ahead(user, job_id))])
+        allowed, settings = limits(), backend().settings.jobs
+        options.check(job.options, allowed, settings)
+        resolved = options.resolve(job.options, allowed, settings)
+        members = {"priority": allowed.priority, "per_user": allowed.per_user, "limits": resolved}
+        if store.jobs.queue(user, job_id, _ignored(job), **members):
+            store.jobs.log(user, job_id, [_waiting(*store.jobs.ahead(user, job_id), allowed.per_user)])
     return Response(status=202)
 
 
@@ -177,16 +180,15 @@ def _partial() -> bool:
 
 
 def _ignored(job: Job) -> list[dict[str, Any]]:
-    names = options.unknown(job.options, backend().settings)
+    names = options.unknown(job.options)
     if not names:
         return []
     return [{"level": "warning", "message": f"Unknown job options have no effect here: {', '.join(names)}."}]
 
 
-def _waiting(ahead: int, running: int) -> dict[str, Any]:
+def _waiting(ahead: int, running: int, most: int) -> dict[str, Any]:
     """The log entry about the place in the queue."""
-    message = f"The job is queued; {ahead} of all queued jobs came before it."
-    most = backend().settings.jobs.per_user
+    message = f"The job is queued; {ahead} of all queued jobs may go before it."
     if running >= most:
         message += f" {running} jobs of yours are running, {most} may: it starts when one of them has ended."
     return {"level": "info", "message": message, "data": {"ahead": ahead, "running": running}}

@@ -18,6 +18,7 @@ from openeo_backend.api.urls import url
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.parse import read
 from openeo_backend.jobs import options, results
+from openeo_backend.jobs.limits import JobLimits, limits_of
 from openeo_backend.observe.clock import timestamp
 from openeo_backend.store import trash
 from openeo_backend.store.jobs import Job
@@ -35,7 +36,7 @@ def create_job() -> Response:
     process = process_of(body)
     _parse(process)
     chosen = options.collect(body)
-    options.check(chosen, backend().settings)
+    options.check(chosen, limits(), backend().settings.jobs)
     job = backend().store.jobs.create(
         current_user().id,
         process,
@@ -43,7 +44,7 @@ def create_job() -> Response:
         description=text_member(body, "description"),
         plan=plan_of(body),
         budget=budget_of(body),
-        log_level=log_level_of(body),
+        log_level=options.log_level(chosen) or log_level_of(body),
         options=chosen,
     )
     response = Response(status=201)
@@ -103,6 +104,11 @@ def estimate_job(job_id: str) -> Response:
     return jsonify({"costs": 0})
 
 
+def limits() -> JobLimits:
+    """What the user's roles allow for jobs."""
+    return limits_of(backend().settings.jobs, current_user().roles)
+
+
 def validate(process: dict[str, Any]) -> None:
     """Look whether a process can run.
 
@@ -137,7 +143,9 @@ def _changes(body: dict[str, Any], job: Job) -> dict[str, Any]:
     chosen = options.collect(body)
     if chosen or "job_options" in body:
         changes["options"] = chosen if "job_options" in body else {**job.options, **chosen}
-        options.check(changes["options"], backend().settings)
+        options.check(changes["options"], limits(), backend().settings.jobs)
+        if level := options.log_level(chosen):
+            changes["log_level"] = level
     return changes
 
 

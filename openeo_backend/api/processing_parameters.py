@@ -7,6 +7,7 @@ from flask import Blueprint, Response
 from openeo_backend.api.access import backend, public
 from openeo_backend.api.documents import document
 from openeo_backend.jobs import options
+from openeo_backend.jobs.limits import limits_of
 
 blueprint = Blueprint("processing_parameters", __name__)
 
@@ -15,9 +16,10 @@ blueprint = Blueprint("processing_parameters", __name__)
 @public
 def processing_parameters() -> Response:
     """The options of batch jobs with their maxima; synchronous requests have none."""
+    settings = backend().settings.jobs
     return document(
         {
-            "create_job_parameters": options.describe(backend().settings),
+            "create_job_parameters": options.describe(limits_of(settings), settings),
             "create_synchronous_parameters": [],
             "create_service_parameters": [],
         }

@@ -18,8 +18,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from openeo_backend.errors import OpenEOError
 from openeo_backend.files.objects import Objects
 from openeo_backend.jobs import options
+from openeo_backend.jobs.limits import limits_of
 from openeo_backend.jobs.queue import Lease, Queue
 from openeo_backend.jobs.results import describe
+from openeo_backend.net.policy import shown
 from openeo_backend.observe import clock
 from openeo_backend.run.request import Event, Outcome, RunRequest
 from openeo_backend.run.runner import Runner
@@ -108,6 +110,8 @@ class Attempt:
                 self._retried(self._abandon)
             elif outcome.cancelled and self._is_stopped:
                 self._end(lambda entries: self._queue.release(self.lease, entries))
+            elif outcome.waiting_for is not None:
+                self._wait(outcome.waiting_for)
             elif outcome.error is not None:
                 self._fail(outcome.error, outcome.lost, outcome.usage)
             elif outcome.cancelled:
@@ -128,8 +132,10 @@ class Attempt:
     def _evaluate(self) -> Outcome:
         job = self.lease.job
         self._folder.mkdir(parents=True)
-        again = f" (attempt {job.attempt})" if job.attempt > 1 else ""
-        self._tell("info", f"The job started{again}.")
+        again = f" (attempt {job.attempt})" if job.attempt > 1 and not job.waiting_since else ""
+        what = "goes on: the results that it waited for are there" if job.waiting_since else "started"
+        self._tell("info", f"The job {what}{again}.")
+        allowed = job.limits or options.resolve({}, limits_of(self._settings.jobs), self._settings.jobs)
         request = RunRequest(
             id=job.id,
             process=job.process,
@@ -140,7 +146,8 @@ class Attempt:
             options=job.options,
             log_level=job.log_level,
             limit_samples=self._settings.limits.job_samples,
-            seconds=options.runtime(job.options, self._settings),
+            seconds=allowed["runtime"],
+            memory_mb=allowed["memory_mb"],
             previews=True,
         )
         return self._runner(request, self._hear, lambda: self._is_lost or self._is_stopped)
@@ -177,6 +184,13 @@ class Attempt:
             self._end(lambda entries: self._queue.retry(self.lease, used, entries, entry))
         else:
             self._end(lambda entries: self._queue.fail(self.lease, used, [*entries, entry]))
+
+    def _wait(self, results: str) -> None:
+        """Give the job back until the results are there that it loads."""
+        what = f"job '{results}'" if results.startswith("j-") else shown(results)
+        message = f"The job waits for the results of {what}, which are not there yet."
+        entry = {"level": "info", "time": _time(), "message": message}
+        self._end(lambda entries: self._queue.wait(self.lease, results, [*entries, entry]))
 
     def _files(self, outcome: Outcome) -> list[dict[str, Any]]:
         files = [dict(file) for file in outcome.files]

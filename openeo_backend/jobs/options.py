@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from openeo_backend.errors import OpenEOError
-from openeo_backend.settings import Settings
+from openeo_backend.jobs.limits import JobLimits
+from openeo_backend.settings import JobsSettings
 
 #: Members of a job that are not options, wherever they come from.
 MEMBERS = frozenset(
@@ -17,24 +18,63 @@ MEMBERS = frozenset(
     | {"usage", "costs", "user_id", "priority", "attempt", "lost", "worker", "lease_until", "result"}
 )
 
+#: Options that have an effect.
+KNOWN = frozenset({"max_runtime", "memory", "soft_errors", "log_level"})
+
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 
 
-def describe(settings: Settings) -> list[dict[str, Any]]:
+#: Megabytes of the units that amounts of memory are given in; a bare number is in MB.
+_UNITS = {"": 1.0, "m": 1.0, "mb": 1.0, "mi": 1.048576, "mib": 1.048576}
+_UNITS |= {"g": 1000.0, "gb": 1000.0, "gi": 1073.741824, "gib": 1073.741824}
+
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?) ?([A-Za-z]{0,3})", re.ASCII)
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+def describe(limits: JobLimits, settings: JobsSettings) -> list[dict[str, Any]]:
     """The options as process parameters, as /processing_parameters lists them."""
-    most = settings.jobs.max_runtime_seconds
+    runtime, memory = limits.runtime, limits.memory_mb
+    usual = min(settings.memory_mb, memory)
     return [
         {
             "name": "max_runtime",
             "description": "Longest run of the job in seconds, or as an ISO 8601 duration such as `PT2H30M`. "
-            f"At most, and by default, {most:g} seconds. A job that takes longer ends as `error`.",
+            f"At most, and by default, {runtime:g} seconds. A job that takes longer ends as `error`.",
             "optional": True,
-            "default": most,
+            "default": runtime,
             "schema": [
-                {"type": "number", "exclusiveMinimum": 0, "maximum": most},
+                {"type": "number", "exclusiveMinimum": 0, "maximum": runtime},
                 {"type": "string", "subtype": "duration"},
             ],
-        }
+        },
+        {
+            "name": "memory",
+            "description": "Memory that the job may take, in MB or with a unit such as `4GB`. "
+            f"At most {memory} MB, by default {usual} MB. A job that takes more ends as `error`.",
+            "optional": True,
+            "default": usual,
+            "schema": [
+                {"type": "number", "exclusiveMinimum": 0, "maximum": memory},
+                {"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)? ?([MmGg][Ii]?[Bb]?)?$"},
+            ],
+        },
+        {
+            "name": "soft_errors",
+            "description": "Whether files of the input that cannot be read are left out, with a warning in the log, "
+            "instead of ending the job.",
+            "optional": True,
+            "default": False,
+            "schema": {"type": "boolean"},
+        },
+        {
+            "name": "log_level",
+            "description": "Least level of the entries of the job's log.",
+            "optional": True,
+            "default": "info",
+            "schema": {"type": "string", "enum": list(LOG_LEVELS)},
+        },
     ]
 
 
@@ -51,34 +91,81 @@ def collect(body: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name not in MEMBERS} | dict(nested)
 
 
-def check(options: Mapping[str, Any], settings: Settings) -> None:
+def check(options: Mapping[str, Any], limits: JobLimits, settings: JobsSettings) -> None:
     """:raises OpenEOError: RequestInvalid for a known option with a bad value or one above its maximum."""
-    runtime(options, settings)
+    runtime(options, limits)
+    memory(options, limits, settings)
+    soft = options.get("soft_errors")
+    if soft is not None and not isinstance(soft, bool):
+        raise OpenEOError("RequestInvalid", f"The job option 'soft_errors' is {soft!r}; it must be true or false.")
 
 
-def runtime(options: Mapping[str, Any], settings: Settings) -> float:
+def resolve(options: Mapping[str, Any], limits: JobLimits, settings: JobsSettings) -> dict[str, float]:
+    """What a run may take in the end: `runtime` in seconds and `memory_mb`."""
+    return {"runtime": runtime(options, limits), "memory_mb": memory(options, limits, settings)}
+
+
+def runtime(options: Mapping[str, Any], limits: JobLimits) -> float:
     """The longest run of a job in seconds.
 
     :raises OpenEOError: RequestInvalid.
     """
-    most = settings.jobs.max_runtime_seconds
     given = options.get("max_runtime")
     if given is None:
-        return most
+        return limits.runtime
     seconds = _seconds(given)
-    if seconds is None or not 0 < seconds <= most:
+    if seconds is None or not 0 < seconds <= limits.runtime:
         raise OpenEOError(
             "RequestInvalid",
-            f"The job option 'max_runtime' is {given!r}; it must be more than 0 and at most {most:g} seconds.",
+            f"The job option 'max_runtime' is {given!r}; it must be more than 0 and at most {limits.runtime:g} "
+            "seconds.",
             hint="Give seconds as a number, or an ISO 8601 duration such as 'PT2H'.",
         )
     return seconds
 
 
-def unknown(options: Mapping[str, Any], settings: Settings) -> list[str]:
+def memory(options: Mapping[str, Any], limits: JobLimits, settings: JobsSettings) -> float:
+    """The most memory of a job in MB.
+
+    :raises OpenEOError: RequestInvalid.
+    """
+    given = options.get("memory")
+    if given is None:
+        return min(settings.memory_mb, limits.memory_mb)
+    amount = _megabytes(given)
+    if amount is None or not 0 < amount <= limits.memory_mb:
+        raise OpenEOError(
+            "RequestInvalid",
+            f"The job option 'memory' is {given!r}; it must be more than 0 and at most {limits.memory_mb} MB.",
+            hint="Give MB as a number, or an amount with a unit such as '4GB'.",
+        )
+    return amount
+
+
+def log_level(options: Mapping[str, Any]) -> str | None:
+    """The level of the log among the options, where clients also put it; None where it is not there.
+
+    :raises OpenEOError: RequestInvalid.
+    """
+    level = options.get("log_level")
+    if level is not None and level not in LOG_LEVELS:
+        raise OpenEOError("RequestInvalid", f"The log_level {level!r} is none of {', '.join(LOG_LEVELS)}.")
+    return level
+
+
+def unknown(options: Mapping[str, Any]) -> list[str]:
     """Names of options that are kept but have no effect here."""
-    known = {option["name"] for option in describe(settings)}
-    return sorted(name for name, value in options.items() if name not in known and value is not None)
+    return sorted(name for name, value in options.items() if name not in KNOWN and value is not None)
+
+
+def _megabytes(value: Any) -> float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return float(value) if math.isfinite(value) else None
+    found = _AMOUNT.fullmatch(value.strip()) if isinstance(value, str) else None
+    unit = _UNITS.get(found[2].lower()) if found else None
+    return float(found[1]) * unit if found and unit else None
 
 
 def _seconds(value: Any) -> float | None:

@@ -20,6 +20,9 @@ from openeo_backend.store.logs import Entry
 from openeo_backend.store.schema import jobs, turns
 from openeo_backend.store.types import now
 
+#: Jobs that a worker may take: queued, and not waiting for the results of another.
+_READY = and_(jobs.c.status == "queued", jobs.c.waiting_for.is_(None))
+
 
 @dataclass(frozen=True)
 class Lease:
@@ -125,6 +128,39 @@ class Queue:
         entry = {"level": "info", "message": "The worker was stopped by its operator; another one takes over."}
         return self._requeue(lease, lease.job.lost, [*entries, entry])
 
+    def wait(self, lease: Lease, results: str, entries: Iterable[Entry]) -> bool:
+        """Give the job back until results are there that it loads: the id of a job, or a URL."""
+        waiting = {
+            "waiting_for": results,
+            "waiting_since": func.coalesce(jobs.c.waiting_since, now()),
+            "next_look": now() + self._settings.wait_poll_seconds,
+        }
+        return self._requeue(lease, lease.job.lost, entries, waiting)
+
+    def look(self) -> Job | None:
+        """A waiting job whose results are to be looked for now, by whoever asked; None if there is none."""
+        waiting = and_(jobs.c.status == "queued", jobs.c.waiting_for.is_not(None))
+        due = select(*COLUMNS).where(waiting, jobs.c.next_look <= now()).order_by(jobs.c.next_look).limit(1)
+        with self._database.write(QUEUE_LOCK) as connection:
+            row = connection.execute(due.with_for_update(skip_locked=True)).mappings().one_or_none()
+            if row is None:
+                return None
+            later = now() + self._settings.wait_poll_seconds
+            connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(next_look=later))
+            return job_of(row)
+
+    def go_on(self, job: Job) -> None:
+        """The results are there that a job waits for: it may run."""
+        with self._database.write() as connection:
+            connection.execute(update(jobs).where(_waits(job)).values(waiting_for=None, next_look=None))
+
+    def give_up(self, job: Job, entry: Entry) -> None:
+        """The results will not come that a job waits for: it ends as error."""
+        with self._database.write() as connection:
+            if write_log(connection, _waits(job), [entry]):
+                values = {"status": "error", "finished": now(), "updated": now(), "waiting_for": None}
+                connection.execute(update(jobs).where(_waits(job)).values(**values))
+
     def abandon(self, lease: Lease) -> None:
         """The worker knows that its attempt is in vain: its files are to be deleted, now that it writes no more.
 
@@ -146,7 +182,9 @@ class Queue:
                 trash.discard(connection, trash.prefix(lease.job.id, lease.attempt), 0)
             return True
 
-    def _requeue(self, lease: Lease, lost: int, entries: Iterable[Entry]) -> bool:
+    def _requeue(
+        self, lease: Lease, lost: int, entries: Iterable[Entry], waiting: Mapping[str, Any] | None = None
+    ) -> bool:
         values = {
             "status": "queued",
             "lost": lost,
@@ -154,6 +192,7 @@ class Queue:
             "updated": now(),
             "worker": None,
             "lease_until": None,
+            **(waiting or {}),
         }
         with self._database.write() as connection:
             if not write_log(connection, _owned(lease), entries):
@@ -184,8 +223,12 @@ class Queue:
             .subquery()
         )
         waiting = (
-            select(jobs.c.user_id, func.max(jobs.c.priority).label("priority"))
-            .where(jobs.c.status == "queued")
+            select(
+                jobs.c.user_id,
+                func.max(jobs.c.priority).label("priority"),
+                func.max(jobs.c.per_user).label("per_user"),
+            )
+            .where(_READY)
             .group_by(jobs.c.user_id)
             .subquery()
         )
@@ -193,13 +236,13 @@ class Queue:
             select(waiting.c.user_id)
             .outerjoin(running, running.c.user_id == waiting.c.user_id)
             .outerjoin(turns, turns.c.user_id == waiting.c.user_id)
-            .where(func.coalesce(running.c.number, 0) < self._settings.per_user)
+            .where(func.coalesce(running.c.number, 0) < func.coalesce(waiting.c.per_user, self._settings.per_user))
             .order_by(waiting.c.priority.desc(), func.coalesce(turns.c.served, 0.0), waiting.c.user_id)
         )
         for user in connection.execute(users).scalars().all():
             query = (
                 select(jobs.c.id)
-                .where(jobs.c.status == "queued", jobs.c.user_id == user)
+                .where(_READY, jobs.c.user_id == user)
                 .order_by(jobs.c.priority.desc(), jobs.c.queued, jobs.c.id)
                 .limit(1)
                 .with_for_update(skip_locked=True)
@@ -217,6 +260,10 @@ def _owned(lease: Lease) -> ColumnElement[bool]:
         jobs.c.attempt == lease.attempt,
         jobs.c.worker == lease.worker,
     )
+
+
+def _waits(job: Job) -> ColumnElement[bool]:
+    return and_(jobs.c.id == job.id, jobs.c.status == "queued", jobs.c.waiting_for == job.waiting_for)
 
 
 def _serve(connection: Connection, user: str) -> None:

@@ -21,6 +21,8 @@ from openeo_backend.files.objects import Objects
 from openeo_backend.jobs.attempt import Attempt, StoredProcesses
 from openeo_backend.jobs.queue import Queue
 from openeo_backend.jobs.sweep import sweep
+from openeo_backend.jobs.waiting import look
+from openeo_backend.net.door import Door
 from openeo_backend.run.runner import Runner
 from openeo_backend.settings import Settings
 from openeo_backend.store.store import Store
@@ -57,6 +59,8 @@ class Worker:
         self._stored = stored
         self._attempts: list[Attempt] = []
         self._swept = float("-inf")
+        self._door = Door(settings.net)
+        self._looking: threading.Thread | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; then let running jobs end for `jobs.drain_seconds` and give back the others."""
@@ -84,8 +88,18 @@ class Worker:
             if time.monotonic() - self._swept > SWEEP_SECONDS:
                 self._swept = time.monotonic()
                 sweep(self._store, self._objects, self._settings.jobs)
+            if self._looking is None or not self._looking.is_alive():
+                self._looking = threading.Thread(target=self._look, name="waiting-jobs", daemon=True)
+                self._looking.start()
         except (SQLAlchemyError, OpenEOError) as error:
             log.warning("worker %s: trying again: %s", self.id, error)
+
+    def _look(self) -> None:
+        """Look for what waiting jobs wait for; in a thread, because other servers may be slow."""
+        try:
+            look(self._store, self._queue, self._door, self._settings.jobs.wait_seconds)
+        except (SQLAlchemyError, OpenEOError) as error:
+            log.warning("worker %s: cannot look for what jobs wait for: %s", self.id, error)
 
     def _claim(self, folder: Path) -> bool:
         lease = self._queue.claim(self.id)

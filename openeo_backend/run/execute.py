@@ -23,6 +23,7 @@ from openeo_backend.graph.evaluate import evaluate
 from openeo_backend.processes.environment import SCRATCH, Env, Saved
 from openeo_backend.run.describe import describe
 from openeo_backend.run.engine import Engine
+from openeo_backend.run.estimate import refuse_effects, size_of, without_pixels
 from openeo_backend.run.journal import Journal, Meter
 from openeo_backend.run.plan import Plan
 from openeo_backend.run.request import Event, Outcome, RunRequest
@@ -82,13 +83,17 @@ def _failed(error: OpenEOError, meter: Meter) -> Outcome:
         error = OpenEOError(
             error.code, f"{error.message} Reference for the operator: {reference}.", path=error.path, status=500
         )
-    return Outcome(error={**error.json(), "status": error.status}, usage=meter.usage())
+    waiting = error.data.get("waiting_for") if isinstance(error.data, Mapping) else None
+    return Outcome(error={**error.json(), "status": error.status}, usage=meter.usage(), waiting_for=waiting)
 
 
 def _execute(request: RunRequest, engine: Engine, journal: Journal, meter: Meter) -> Outcome:
     plan, problems = engine.plan(request.process, stored=request.processes, given=request.parameters)
     if plan is None:
         raise problems[0]
+    if request.mode == "estimate":
+        refuse_effects(plan.graph)
+        journal = Journal(lambda event: None, "error")
     journal.log("debug", f"The graph has {len(plan.graph)} nodes after expansion.")
     env = Env(
         log=journal.log,
@@ -100,6 +105,10 @@ def _execute(request: RunRequest, engine: Engine, journal: Journal, meter: Meter
         options=request.options,
         services=engine.services,
     )
+    if request.mode == "estimate":
+        with without_pixels():
+            value = evaluate(plan.graph, engine.processes, Scope(), env)
+        return Outcome(value=size_of(env.saved or _unsaved(value, plan), meter), has_value=True, usage=meter.usage())
     value = evaluate(plan.graph, engine.processes, Scope(), env)
     saved = env.saved or _unsaved(value, plan)
     if isinstance(value, Cube) and not value.dimensions and not env.saved:

@@ -30,6 +30,10 @@ class RunRequest:
     """Most input samples; more is ProcessGraphComplexity."""
     seconds: float | None = None
     """Deadline."""
+    memory_mb: float | None = None
+    """Most memory; None for what the machine has."""
+    mode: Literal["run", "estimate"] = "run"
+    """`estimate` reads no pixels and writes no files; its outcome is the value {items, samples, bytes, files}."""
     previews: bool = False
     """Add a picture (PNG, role thumbnail) of the first GeoTIFF of each result."""
 
@@ -69,5 +73,7 @@ class Outcome:
     error: Mapping[str, Any] | None = None
     """openEO error (code, message, path, status) when the run failed."""
     cancelled: bool = False
+    waiting_for: str | None = None
+    """The job id or URL of the results that are not there yet and that the graph loads; `error` says it, too."""
     lost: str | None = None
     """Why the process that computed died (out of memory, killed), when it did; `error` says it to the user."""

@@ -36,7 +36,7 @@ class ChildRunner:
             on_event(Event(event["kind"], event["data"]))
 
         payload = {"settings": self._settings.model_dump(mode="json"), "request": request.json()}
-        ending = run_child(self._target, payload, forward, is_cancelled, request.seconds)
+        ending = run_child(self._target, payload, forward, is_cancelled, request.seconds, request.memory_mb)
         if ending.kind == "done":
             assert ending.answer is not None
             return Outcome(**{**ending.answer, "files": tuple(ending.answer["files"])})
@@ -46,21 +46,38 @@ class ChildRunner:
 
 
 def _ended(ending: Ending, request: RunRequest, settings: Settings) -> Outcome:
+    """How a run without an answer ended.
+
+    A run that took more than it may would do so again. What the system killed may have had bad neighbours, and
+    what crashed bad luck: those are losses, which another attempt may survive.
+    """
     lost = None
+    hint = "Use a smaller extent, fewer dates or fewer bands, or ask for more with the job option 'memory'."
     if ending.kind == "deadline":
         error = OpenEOError(
             "RequestTimeout",
             f"The computation took longer than the {request.seconds:g} seconds it may take.",
             hint="Use a batch job, a smaller extent, or a larger max_runtime.",
         )
-    elif ending.exit_code == -9:
-        lost = "killed"
+    elif ending.kind == "memory":
         error = OpenEOError(
             "OutOfMemory",
-            "The computation was killed by the system, most likely because it ran out of memory "
-            f"({settings.compute.memory_mb} MB planned).",
-            hint="Use a smaller extent, fewer dates or fewer bands.",
+            f"The computation needed {ending.memory_mb:,.0f} MB of memory and more; it may take "
+            f"{request.memory_mb:,.0f} MB.",
+            hint=hint,
+            status=400,
+            data={"needed_mb": round(ending.memory_mb), "limit_mb": request.memory_mb},
+        )
+    elif ending.exit_code == -9:
+        lost = "killed"
+        limit = request.memory_mb or settings.compute.memory_mb
+        error = OpenEOError(
+            "OutOfMemory",
+            "The computation was killed by the system, most likely because the machine ran out of memory: it held "
+            f"{ending.memory_mb:,.0f} MB of {limit:,.0f} MB that it may take.",
+            hint=hint,
             status=500,
+            data={"needed_mb": round(ending.memory_mb), "limit_mb": limit},
         )
     else:
         lost = f"exit status {ending.exit_code}"

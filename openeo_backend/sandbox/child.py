@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any, Literal
 
 #: Modules imported once, in the fork server.
@@ -32,11 +33,13 @@ Target = Callable[[Mapping[str, Any], Emit], Mapping[str, Any]]
 class Ending:
     """How a child ended."""
 
-    kind: Literal["done", "cancelled", "deadline", "died"]
+    kind: Literal["done", "cancelled", "deadline", "memory", "died"]
     answer: Mapping[str, Any] | None = None
     """What the work returned, for `done`."""
     exit_code: int | None = None
     """For `died`: the exit status, or minus the signal that killed it."""
+    memory_mb: float = 0.0
+    """The most memory that the child was seen to hold."""
 
 
 def warm_up() -> None:
@@ -53,6 +56,7 @@ def run_child(
     on_event: Emit,
     cancelled: Callable[[], bool] = lambda: False,
     seconds: float | None = None,
+    memory_mb: float | None = None,
 ) -> Ending:
     """Do `target(payload, emit)` in a child and wait for it.
 
@@ -60,6 +64,7 @@ def run_child(
     :param on_event: called in this process with everything the child emits, in order.
     :param cancelled: looked at every :data:`TICK`; True ends the child.
     :param seconds: deadline.
+    :param memory_mb: memory of its own (no files mapped) that the child may hold; looked at every :data:`TICK`.
     """
     context = _context()
     receiver, sender = context.Pipe(duplex=False)
@@ -70,7 +75,7 @@ def run_child(
     tether_end.close()
     limit = None if seconds is None else time.monotonic() + seconds
     try:
-        return _follow(process, receiver, on_event, cancelled, limit)
+        return _follow(process, receiver, on_event, cancelled, limit, memory_mb)
     finally:
         tether.close()
         if process.is_alive():
@@ -81,23 +86,44 @@ def run_child(
 
 
 def _follow(
-    process: Any, receiver: Connection, on_event: Emit, cancelled: Callable[[], bool], limit: float | None
+    process: Any,
+    receiver: Connection,
+    on_event: Emit,
+    cancelled: Callable[[], bool],
+    limit: float | None,
+    memory_mb: float | None,
 ) -> Ending:
+    peak = looked = 0.0
     while True:
         if cancelled():
             return Ending("cancelled")
         if limit is not None and time.monotonic() > limit:
             return Ending("deadline")
+        if time.monotonic() - looked >= TICK:  # a child that tells much is looked at, too
+            looked = time.monotonic()
+            peak = max(peak, memory_of(process.pid))
+            if memory_mb is not None and peak > memory_mb:
+                return Ending("memory", memory_mb=peak)
         if not wait([receiver], timeout=TICK):
             continue
         try:
             message = json.loads(receiver.recv_bytes())
         except (EOFError, OSError):
             process.join()
-            return Ending("died", exit_code=process.exitcode)
+            return Ending("died", exit_code=process.exitcode, memory_mb=peak)
         if "answer" in message:
-            return Ending("done", answer=message["answer"])
+            return Ending("done", answer=message["answer"], memory_mb=peak)
         on_event(message["event"])
+
+
+def memory_of(pid: int) -> float:
+    """Memory in MB that a process holds for itself, files mapped into it not counted; 0 where that is not told."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return 0.0
+    kilobytes = (line.split()[1] for line in status.splitlines() if line.startswith(("RssAnon:", "RssShmem:")))
+    return sum(map(int, kilobytes)) * 1024 / 1e6
 
 
 def _context() -> Any:

@@ -20,6 +20,9 @@ from openeo_backend.store.types import now
 #: States in which a job is the queue's and cannot be changed.
 ACTIVE = ("queued", "running")
 
+#: Columns of jobs that wait for the results of others.
+WAITING = ("waiting_for", "waiting_since", "next_look")
+
 #: Seconds until files of a dropped attempt are deleted for good (see trash.discard).
 GRACE = 600.0
 
@@ -50,6 +53,9 @@ class Job:
     priority: int
     attempt: int
     lost: int
+    limits: dict[str, Any] | None
+    waiting_for: str | None
+    waiting_since: datetime | None
     result_attempt: int | None
     result: dict[str, Any] | None
 
@@ -63,7 +69,11 @@ class JobPage:
 
 
 COLUMNS = [jobs.c[field.name] for field in fields(Job)]
-_SHORT = [column for column in COLUMNS if column.name not in ("process", "options", "result", "usage", "description")]
+_SHORT = [
+    column
+    for column in COLUMNS
+    if column.name not in ("process", "options", "result", "usage", "description", "limits")
+]
 
 
 class Jobs:
@@ -138,18 +148,20 @@ class Jobs:
                 raise not_found(id)
             trash.discard(connection, trash.prefix(id), GRACE)
 
-    def queue(self, user: str, id: str, entries: Iterable[Entry] = ()) -> bool:
+    def queue(self, user: str, id: str, entries: Iterable[Entry] = (), **members: Any) -> bool:
         """Have a job run. Its earlier log is discarded; an earlier result stays until the new run begins.
 
         :param entries: what the log of the run begins with.
+        :param members: what its user's roles allow: priority, per_user, limits.
         :returns: False if it is queued or running already: then nothing happens.
         :raises OpenEOError: JobNotFound.
         """
         waiting = and_(_mine(user, id), jobs.c.status.not_in(ACTIVE))
         values = {"status": "queued", "queued": now(), "updated": now(), "progress": 0, "lost": 0}
         gone = dict.fromkeys(("started", "finished", "usage", "costs", "worker", "lease_until"))
+        gone |= dict.fromkeys(WAITING)
         with self._database.write() as connection:
-            if not connection.execute(update(jobs).where(waiting).values(**values, **gone)).rowcount:
+            if not connection.execute(update(jobs).where(waiting).values(**values, **gone, **members)).rowcount:
                 _get(connection, user, id)
                 return False
             connection.execute(delete(job_logs).where(job_logs.c.job_id == id))
@@ -166,6 +178,7 @@ class Jobs:
             for status, after in (("queued", "created"), ("running", "canceled")):
                 stopped = and_(_mine(user, id), jobs.c.status == status)
                 values = {"status": after, "updated": now(), "worker": None, "lease_until": None}
+                values |= dict.fromkeys(WAITING)
                 if status == "running":
                     values["finished"] = now()
                 if connection.execute(update(jobs).where(stopped).values(**values)).rowcount:
@@ -214,10 +227,13 @@ class Jobs:
         return None if row is None else {"id": logs.id_of(row.number), **row.entry}
 
     def ahead(self, user: str, id: str) -> tuple[int, int]:
-        """How many jobs were queued before this one, and how many jobs of its user run."""
+        """How many queued jobs may go before this one, and how many jobs of its user run."""
         with self._database.read() as connection:
-            queued = _get(connection, user, id).queued
-            earlier = select(func.count()).where(jobs.c.status == "queued", jobs.c.id != id, jobs.c.queued <= queued)
+            job = _get(connection, user, id)
+            before = or_(
+                jobs.c.priority > job.priority, and_(jobs.c.priority == job.priority, jobs.c.queued <= job.queued)
+            )
+            earlier = select(func.count()).where(jobs.c.status == "queued", jobs.c.id != id, before)
             running = select(func.count()).where(jobs.c.status == "running", jobs.c.user_id == user)
             return connection.execute(earlier).scalar_one(), connection.execute(running).scalar_one()
 

@@ -61,6 +61,13 @@ jobs = Table(
     Column("lost", Integer, nullable=False),
     Column("worker", String(128)),
     Column("lease_until", Instant),
+    # What the roles of its user allowed when it was queued: running jobs, and longest run and most memory.
+    Column("per_user", Integer),
+    Column("limits", Document),
+    # The results that a queued job waits for, since when, and when to look for them again.
+    Column("waiting_for", Text),
+    Column("waiting_since", Instant),
+    Column("next_look", Instant),
     # The number of log entries ever written: their ids go on after a restart.
     Column("log_count", Integer, nullable=False),
     # What was published: the attempt whose files count, and their description.
@@ -71,6 +78,7 @@ jobs = Table(
     Index("ix_jobs_user", "user_id", "created", "id"),
     Index("ix_jobs_unpublished", "unpublished"),
     Index("ix_jobs_updated", "updated"),
+    Index("ix_jobs_next_look", "next_look"),
 )
 
 job_logs = Table(

@@ -54,7 +54,7 @@ def test_processes_that_start_together_upgrade_once(tmp_path: Path) -> None:
 
 
 def test_postgresql_without_schema_is_refused(postgresql: str, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"schema none, this version needs 0001: run `openeo-backend db-upgrade`"):
+    with pytest.raises(StoreError, match=rf"schema none, this version needs {databases.head()}: run `openeo-"):
         Store.open(f"{postgresql}/postgres")
 
 
