@@ -15,31 +15,15 @@ BY_ID = pytest.mark.parametrize("id", OFFICIAL or [pytest.param("", marks=pytest
 
 #: Official processes that no module implements yet. Whoever implements one takes it off this list.
 PENDING = {
-    "apply_polygon",
     "ard_normalized_radar_backscatter",
-    "ard_surface_reflectance",
-    "atmospheric_correction",
-    "cloud_detection",
     "export_collection",
     "export_workspace",
-    "filter_vector",
-    "load_geojson",
     "load_uploaded_files",
-    "load_url",
-    "run_ogcapi",
-    "run_ogcapi_externally",
     "run_udf",
     "run_udf_externally",
     "sar_backscatter",
     "stac_modify",
-    "vector_buffer",
-    "vector_reproject",
-    "vector_to_random_points",
-    "vector_to_regular_points",
 }
-
-#: Specifications that come with their implementation.
-UNWRITTEN = {"filter_vector", "vector_to_random_points", "vector_to_regular_points"}
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +38,7 @@ def ours(request: pytest.FixtureRequest, id: str, registry: Registry) -> dict[st
         if id not in registry:
             pytest.skip(f"{id} is not implemented yet")
         return dict(registry[id].spec)
-    try:
-        return specs.load(id)
-    except KeyError:
-        assert id in UNWRITTEN
-        pytest.skip(f"{id} is not specified yet")
+    return specs.load(id)
 
 
 def test_all_official_processes_are_here(shared: Path) -> None:
