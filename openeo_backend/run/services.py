@@ -8,6 +8,7 @@ from typing import Any
 
 from openeo_backend.net import ogcapi
 from openeo_backend.net.door import Door
+from openeo_backend.net.udf_service import UdfServices
 from openeo_backend.settings import Settings
 
 
@@ -20,6 +21,7 @@ def open_services(settings: Settings) -> dict[str, Any]:
     services: dict[str, Any] = {
         "ogcapi.servers": _servers(settings),
         "ogcapi.externally": partial(_server, door, settings) if settings.ogcapi.externally else None,
+        "udf.externally": UdfServices(door, settings.udf.seconds) if settings.udf.externally else None,
     }
     return {name: service for name, service in services.items() if service}
 

@@ -22,7 +22,7 @@ from openeo_backend.graph.parse import parse
 from openeo_backend.processes.environment import Env
 from openeo_backend.processes.registry import Registry
 from openeo_backend.run.services import open_services
-from openeo_backend.settings import Settings, value_of
+from openeo_backend.settings import Settings
 
 
 @contextmanager
@@ -53,13 +53,18 @@ def serve() -> Any:
     return serving
 
 
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    """All processes, whatever is configured."""
+    return Registry.predefined(lambda name: True)
+
+
 @pytest.fixture
-def evaluate_with(tmp_path: Path) -> Callable[..., Any]:
+def evaluate_with(tmp_path: Path, registry: Registry) -> Callable[..., Any]:
     """Evaluate nodes under settings: `evaluate_with(settings, nodes, user=..., **parameters)`."""
 
     def run(settings: dict[str, Any], nodes: dict[str, Any], user: str | None = "alice", **parameters: Any) -> Any:
         opened = Settings.model_validate({"data_dir": str(tmp_path / "data"), **settings})
-        registry = Registry.predefined(lambda name: bool(value_of(opened, name)))
         folder = tmp_path / "run"
         folder.mkdir(exist_ok=True)
         log = lambda *args, **more: None  # noqa: E731
