@@ -96,6 +96,23 @@ def parse_crs(value: Any) -> CRS:
         ) from error
 
 
+def parse_surroundings(value: Any) -> Area | None:
+    """Where the geometries of GeoJSON or a vector cube are, points and lines included; or a bounding box.
+
+    None where there are no geometries. The area may be empty: a point.
+
+    :raises OpenEOError: ProcessParameterInvalid, saying which part is missing or wrong.
+    """
+    if isinstance(value, Mapping) and "type" in value:
+        shapes, crs = _shapes_of_geojson(value)
+    elif isinstance(value, Cube):
+        shapes, crs = list(value.geometries()), value.crs or CRS("EPSG:4326")
+    else:
+        return parse_area(value)
+    found = [shapely.make_valid(shape) for shape in shapes if shape is not None and not shape.is_empty]
+    return Area(shapely.union_all(found), crs, is_box=False) if found else None
+
+
 def parse_area(value: Any) -> Area | None:
     """A spatial extent from a bounding box, GeoJSON with polygons, or a vector cube; None stays None.
 
@@ -136,6 +153,10 @@ def _of_box(box: Mapping[str, Any]) -> Area:
 
 
 def _of_geojson(value: Mapping[str, Any]) -> Area:
+    return _of_shapes(*_shapes_of_geojson(value))
+
+
+def _shapes_of_geojson(value: Mapping[str, Any]) -> tuple[list[BaseGeometry], CRS]:
     if value["type"] == "FeatureCollection":
         parts = [feature.get("geometry") for feature in value.get("features", ())]
     elif value["type"] == "Feature":
@@ -149,7 +170,7 @@ def _of_geojson(value: Mapping[str, Any]) -> Area:
     named = (
         (value.get("crs") or {}).get("properties", {}).get("name") if isinstance(value.get("crs"), Mapping) else None
     )
-    return _of_shapes(shapes, parse_crs(_epsg(named)) if named else CRS("EPSG:4326"))
+    return shapes, parse_crs(_epsg(named)) if named else CRS("EPSG:4326")
 
 
 def _epsg(name: str) -> str:

@@ -185,7 +185,7 @@ class _Run:
         }
         data = xr.DataArray(part, dims=self.cube.names, coords=coords, attrs=self.cube.data.attrs)
         given = self.cube.patch(data=data)
-        return _same_shape(given, self.function(given))
+        return same_shape(given, self.function(given))
 
     def traced(self, first: Mapping[str, Window]) -> _Run:
         """The run with the storage of its results, found with made-up values in a window, some of them missing."""
@@ -198,7 +198,7 @@ class _Run:
         return replace(self, target=Storage.of(self._called(sample, windows)))
 
 
-def _same_shape(given: Cube, found: Any) -> Cube:
+def same_shape(given: Cube, found: Any) -> Cube:
     """The result in the order of its window's dimensions."""
     if not isinstance(found, Cube):
         raise _changed(f"The process returned {type(found).__name__} instead of a data cube.")

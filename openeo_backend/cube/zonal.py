@@ -10,6 +10,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, cast
 
 import dask.array as da
@@ -49,7 +50,7 @@ def aggregate(cube: Cube, zones: Cube, function: Function, counts: str | None = 
     source = Storage.of(cube)
     target = reduced(function, source)
     work = _Work(function, _combinable(function, source), source, target, counts is not None)
-    places = _places(cube, zones.geometries())
+    places = Places.of(cube, zones.geometries())
     size = len(zones.labels(zones.of_type("geometry")[0].name))
     values = _lazy(data, work, places, size) if isinstance(data, da.Array) else _at_once(data, work, places, size)
     return _vector_cube(cube, zones, others, values, work, counts)
@@ -66,7 +67,7 @@ def _combinable(function: Function, source: Storage) -> Statistic | None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Places:
+class Places:
     """Geometries in the reference system of the cube, with the labels of its rows and columns."""
 
     ys: np.ndarray
@@ -76,8 +77,24 @@ class _Places:
     ids: np.ndarray
     """Position in the geometry dimension of the zones; may repeat."""
 
+    @classmethod
+    def of(cls, cube: Cube, shapes: Any) -> Places:
+        """The places of geometries (a GeoSeries) on the pixels of a raster cube; empty ones have none."""
+        x, y = horizontal(cube)
+        crs = need_crs(cube)
+        xs, ys = cube.labels(x.name).astype("float64"), cube.labels(y.name).astype("float64")
+        found = shapes.to_numpy(dtype=object)
+        ids = np.flatnonzero(~(shapely.is_missing(found) | shapely.is_empty(found)))
+        geometries = project(shapes, crs)
+        if crs.geographic:
+            geometries, which = turned(geometries, xs)
+            ids = ids[which]
+        return cls(ys, xs, (abs(step(cube, x) or 0.0), abs(step(cube, y) or 0.0)), geometries, ids)
+
     def touched(self, rows: Sequence[slice], columns: Sequence[slice]) -> dict[tuple[int, int], np.ndarray]:
         """Positions of the geometries that may select pixels, by block."""
+        if not len(self.ids) or not len(self.ys) or not len(self.xs):
+            return {}
         bounds = shapely.bounds(self.geometries).reshape(-1, 4)
         in_rows = _overlaps(self.ys, rows, bounds[:, 1], bounds[:, 3], self.sizes[1])
         in_columns = _overlaps(self.xs, columns, bounds[:, 0], bounds[:, 2], self.sizes[0])
@@ -89,9 +106,8 @@ class _Places:
 
     def select(self, chosen: np.ndarray, rows: slice, columns: slice) -> Callable[[], Selection]:
         """What the chosen geometries select of a block, to be called later."""
-        return trace.located(
-            lambda: select_each(self.ys[rows], self.xs[columns], self.geometries[chosen], self.ids[chosen], self.sizes)
-        )
+        geometries, ids = self.geometries[chosen], self.ids[chosen]
+        return trace.located(partial(select_each, self.ys[rows], self.xs[columns], geometries, ids, self.sizes))
 
 
 def _overlaps(labels: np.ndarray, parts: Sequence[slice], low: np.ndarray, high: np.ndarray, size: float) -> np.ndarray:
@@ -99,19 +115,6 @@ def _overlaps(labels: np.ndarray, parts: Sequence[slice], low: np.ndarray, high:
     first = np.array([labels[part].min() for part in parts]) - size
     last = np.array([labels[part].max() for part in parts]) + size
     return (low[:, None] <= last) & (high[:, None] >= first)
-
-
-def _places(cube: Cube, shapes: Any) -> _Places:
-    x, y = horizontal(cube)
-    crs = need_crs(cube)
-    xs, ys = cube.labels(x.name).astype("float64"), cube.labels(y.name).astype("float64")
-    found = shapes.to_numpy(dtype=object)
-    ids = np.flatnonzero(~(shapely.is_missing(found) | shapely.is_empty(found)))
-    geometries = project(shapes, crs)
-    if crs.geographic:
-        geometries, which = turned(geometries, xs)
-        ids = ids[which]
-    return _Places(ys, xs, (abs(step(cube, x) or 0.0), abs(step(cube, y) or 0.0)), geometries, ids)
 
 
 # -- work on one block ------------------------------------------------------------------------------------
@@ -233,7 +236,7 @@ class _Work:
 # -- all blocks -------------------------------------------------------------------------------------------
 
 
-def _at_once(data: Any, work: _Work, places: _Places, size: int) -> np.ndarray:
+def _at_once(data: Any, work: _Work, places: Places, size: int) -> np.ndarray:
     data = np.asarray(data)
     others = data.shape[2:]
     if not data.shape[0] or not data.shape[1]:
@@ -243,11 +246,11 @@ def _at_once(data: Any, work: _Work, places: _Places, size: int) -> np.ndarray:
     return work.assemble(size, others, list(found.values()))
 
 
-def _lazy(data: da.Array, work: _Work, places: _Places, size: int) -> da.Array:
+def _lazy(data: da.Array, work: _Work, places: Places, size: int) -> da.Array:
     """One task per block and one per group of geometries that share several blocks, for each chunk of the others."""
     name = f"zones-{uuid.uuid4().hex}"
-    rows, columns = (_slices(chunks) for chunks in data.chunks[:2])
-    touched = places.touched(rows, columns) if len(places.ids) and all(data.shape[:2]) else {}
+    rows, columns = (slices_of(chunks) for chunks in data.chunks[:2])
+    touched = places.touched(rows, columns)
     groups = _groups(places.ids, touched)
     block, finish, extra = trace.located(work.block), trace.located(work.finish), (0,) * work.counting
     tasks: dict[Any, Any] = {}
@@ -321,7 +324,8 @@ class _Assemble:
         return self.work.assemble(self.size, self.others, rows)
 
 
-def _slices(chunks: tuple[int, ...]) -> list[slice]:
+def slices_of(chunks: tuple[int, ...]) -> list[slice]:
+    """Where the chunks of an axis lie."""
     ends = np.cumsum(chunks).tolist()
     return [slice(end - length, end) for end, length in zip(ends, chunks, strict=True)]
 

@@ -27,6 +27,9 @@ class Narrow:
 
     argument: str
 
+    alone: bool = False
+    """Filters after the process say nothing about its cube: it needs all that its argument says."""
+
 
 @dataclass(frozen=True)
 class Widen:

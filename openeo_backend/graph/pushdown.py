@@ -85,6 +85,7 @@ def _spatial(node: Node, effect: Effect, need: _Need, blocked: bool) -> _Need:
     if blocked or isinstance(effect.spatial, Block):
         return replace(need, spatial=(), margin=0)
     if isinstance(effect.spatial, Narrow):
+        need = replace(need, spatial=(), margin=0) if effect.spatial.alone else need
         extent = node.arguments.get(effect.spatial.argument)
         if isinstance(extent, Mapping) and not list(Node("", "", {"extent": extent}).references()):
             return replace(need, spatial=(*need.spatial, extent))

@@ -9,11 +9,11 @@ from openeo_backend.cube.features import parse_features
 from openeo_backend.cube.grid import horizontal, need_crs
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.callback import Callback
-from openeo_backend.graph.effects import Block, Effect
+from openeo_backend.graph.effects import Effect, Narrow
 from openeo_backend.processes.registry import process
 
 
-@process("aggregate_spatial", effect=Effect(spatial=Block()))
+@process("aggregate_spatial", effect=Effect(spatial=Narrow("geometries", alone=True)))
 def aggregate_spatial(
     data: Cube, geometries: Any, reducer: Callback, target_dimension: str | None = None, context: Any = None
 ) -> Cube:
