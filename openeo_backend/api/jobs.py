@@ -96,14 +96,6 @@ def delete_job(job_id: str) -> Response:
     return Response(status=204)
 
 
-@blueprint.get("/jobs/<job_id>/estimate")
-def estimate_job(job_id: str) -> Response:
-    """What a job will cost: nothing. A process that cannot run has no estimate but its problems."""
-    job = backend().store.jobs.get(current_user().id, job_id)
-    validate(job.process)
-    return jsonify({"costs": 0})
-
-
 def limits() -> JobLimits:
     """What the user's roles allow for jobs."""
     return limits_of(backend().settings.jobs, current_user().roles)

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from openeo_backend.catalog.item import read_item
 from openeo_backend.catalog.sources import FixedSource, Source
+from openeo_backend.errors import OpenEOError
+from openeo_backend.net.policy import shown
 
 
 @dataclass(frozen=True)
@@ -45,3 +47,20 @@ def source_of(result: Result) -> Source:
 def is_result(collection: Mapping[str, Any]) -> bool:
     """Whether a collection is the result of an openEO job: its dates are labels of a cube, not times of scenes."""
     return "openeo:status" in collection
+
+
+def refuse_unfinished(collection: Mapping[str, Any], url: str) -> None:
+    """Refuse the results of a job elsewhere that are not there (yet), as their `openeo:status` tells.
+
+    :raises OpenEOError: JobNotFinished; where results may still come, its data ask for waiting (`waiting_for`).
+    """
+    state = str(collection.get("openeo:status") or "finished").lower()
+    if state == "finished":
+        return
+    failed = state in ("error", "canceled")
+    raise OpenEOError(
+        "JobNotFinished",
+        f"The results at '{shown(url)}' are those of a job that is '{state}'.",
+        hint="Start that job again." if failed else "Wait until it has finished.",
+        data=None if failed else {"waiting_for": url},
+    )

@@ -187,6 +187,10 @@ class Attempt:
 
     def _wait(self, results: str) -> None:
         """Give the job back until the results are there that it loads."""
+        if results == self.lease.job.id:
+            message = "The job loads its own results, which are not there before it has finished."
+            self._fail({"code": "ProcessParameterInvalid", "message": message})
+            return
         what = f"job '{results}'" if results.startswith("j-") else shown(results)
         message = f"The job waits for the results of {what}, which are not there yet."
         entry = {"level": "info", "time": _time(), "message": message}

@@ -17,7 +17,7 @@ from openeo_backend.files.signing import Signer
 from openeo_backend.jobs import results
 from openeo_backend.settings import Settings
 from openeo_backend.store import trash
-from openeo_backend.store.jobs import Job, not_found
+from openeo_backend.store.jobs import COMING, Job, not_found
 from openeo_backend.store.store import Store
 
 _ID = r"j-[0-9a-f]{32}"
@@ -126,4 +126,5 @@ def _missing(job: Job) -> OpenEOError:
         "Wait until its status is 'finished'.",
     )
     code, message, hint = told.get(job.status, unfinished)
-    return OpenEOError(code, message, hint=hint)
+    data = {"waiting_for": job.id} if job.status in COMING else None
+    return OpenEOError(code, message, hint=hint, data=data)

@@ -11,14 +11,12 @@ from openeo_backend.jobs.queue import Queue
 from openeo_backend.net.door import Door
 from openeo_backend.net.policy import shown
 from openeo_backend.observe import clock
-from openeo_backend.store.jobs import Job
+from openeo_backend.store.jobs import COMING, Job
 from openeo_backend.store.store import Store
 
 log = logging.getLogger(__name__)
 
-#: States, of our jobs and of results elsewhere (`openeo:status`), in which results may still come.
-COMING = ("created", "queued", "running")
-#: States in which they will not.
+#: States, of our jobs and of results elsewhere (`openeo:status`), in which results will not come.
 FAILED = ("error", "canceled")
 
 

@@ -20,6 +20,9 @@ from openeo_backend.store.types import now
 #: States in which a job is the queue's and cannot be changed.
 ACTIVE = ("queued", "running")
 
+#: States in which a job may still get results; `data.waiting_for` of an error asks for waiting for them.
+COMING = ("created", *ACTIVE)
+
 #: Columns of jobs that wait for the results of others.
 WAITING = ("waiting_for", "waiting_since", "next_look")
 
@@ -225,6 +228,12 @@ class Jobs:
             _get(connection, user, id)
             row = connection.execute(query).one_or_none()
         return None if row is None else {"id": logs.id_of(row.number), **row.entry}
+
+    def recent_usage(self, count: int = 50) -> list[dict[str, Any]]:
+        """What the jobs used that finished last, of all users: for estimating how long others will take."""
+        query = select(jobs.c.usage).where(jobs.c.status == "finished").order_by(jobs.c.updated.desc()).limit(count)
+        with self._database.read() as connection:
+            return [usage for usage in connection.execute(query).scalars() if usage]
 
     def ahead(self, user: str, id: str) -> tuple[int, int]:
         """How many queued jobs may go before this one, and how many jobs of its user run."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
+from openeo_backend.run.request import Outcome, RunRequest
+from openeo_backend.settings import JobRoleSettings
 
 GRAPH: dict[str, Any] = {
     "process_graph": {"load": {"process_id": "load_collection", "arguments": {"id": "S2"}, "result": True}}
@@ -92,6 +96,14 @@ def test_members_that_are_ours_cannot_be_sent(ada: Any) -> None:
         ({"process": GRAPH, "max_runtime": "P1D"}, "RequestInvalid"),
         ({"process": GRAPH, "job_options": {"max_runtime": 0}}, "RequestInvalid"),
         ({"process": GRAPH, "job_options": {"max_runtime": True}}, "RequestInvalid"),
+        ({"process": GRAPH, "job_options": {"memory": 8193}}, "RequestInvalid"),
+        ({"process": GRAPH, "job_options": {"memory": "9GB"}}, "RequestInvalid"),
+        ({"process": GRAPH, "memory": "8GiB"}, "RequestInvalid"),  # 8,590 MB
+        ({"process": GRAPH, "job_options": {"memory": "much"}}, "RequestInvalid"),
+        ({"process": GRAPH, "job_options": {"memory": True}}, "RequestInvalid"),
+        ({"process": GRAPH, "job_options": {"memory": -1}}, "RequestInvalid"),
+        ({"process": GRAPH, "job_options": {"soft_errors": "maybe"}}, "RequestInvalid"),
+        ({"process": GRAPH, "job_options": {"log_level": "loud"}}, "RequestInvalid"),
     ],
 )
 def test_bad_requests_have_their_standard_errors(ada: Any, body: dict[str, Any], said: str | None) -> None:
@@ -213,10 +225,42 @@ def test_a_deleted_job_is_gone_with_its_files(ada: Any, backend: Any) -> None:
     assert code(ada("DELETE", f"/jobs/{id}"), 404) == "JobNotFound"
 
 
-def test_an_estimate_says_what_it_costs(ada: Any) -> None:
-    response = ada("GET", f"/jobs/{ada.create()}/estimate")
-    assert response.status_code == 200
-    assert response.get_json()["costs"] == 0
+def sized(samples: float) -> Any:
+    """A run that estimates, as the child does."""
+
+    def run(request: RunRequest, hear: Any, is_cancelled: Any) -> Outcome:
+        assert request.mode == "estimate"
+        assert request.seconds == 30
+        return Outcome(value={"items": 3, "samples": samples, "bytes": 1234}, has_value=True)
+
+    return run
+
+
+def test_an_estimate_says_what_a_job_takes(ada: Any, backend: Any) -> None:
+    id = ada.create()
+    backend.runner = sized(50e6)
+    body = ada("GET", f"/jobs/{id}/estimate").get_json()
+    assert (body["costs"], body["size"], body["downloads_included"]) == (0, 1234, True)
+    assert body["duration"] == "PT12S"  # 2 s and 50 million samples at 5 million per second
+    assert datetime.fromisoformat(body["expires"]) > datetime.now(UTC)
+    assert body["usage"]["input_items"]["value"] == 3
+
+
+def test_an_estimate_learns_from_finished_jobs(ada: Any, backend: Any) -> None:
+    def slow(request: RunRequest, hear: Any, is_cancelled: Any) -> Outcome:
+        usage = {"input_pixel": {"value": 100, "unit": "mega-pixel"}, "duration": {"value": 102, "unit": "seconds"}}
+        return Outcome(value=1, has_value=True, usage=usage)
+
+    ada.start()
+    backend.work(slow)
+    backend.runner = sized(3600e6)
+    assert ada("GET", f"/jobs/{ada.create()}/estimate").get_json()["duration"] == "PT1H2S"
+
+
+@pytest.mark.parametrize("failure", ["EstimateComplexity", "RequestTimeout", "OutOfMemory"])
+def test_what_cannot_be_estimated_is_too_complex(ada: Any, backend: Any, failure: str) -> None:
+    backend.runner = lambda *_: Outcome(error={"code": failure, "message": "Because.", "status": 500})
+    assert code(ada("GET", f"/jobs/{ada.create()}/estimate"), 500) == "EstimateComplexity"
 
 
 ROUTES = [
@@ -267,3 +311,49 @@ def test_options_are_published_with_their_maxima(anyone: Any) -> None:
     capabilities = anyone("GET", "/").get_json()
     assert {"path": "/processing_parameters", "methods": ["GET"]} in capabilities["endpoints"]
     assert "https://api.openeo.org/extensions/processing-parameters/0.1.0" in capabilities["conformsTo"]
+
+
+def limits_of_run(backend: Any) -> tuple[float | None, float | None]:
+    seen: list[RunRequest] = []
+
+    def run(request: RunRequest, hear: Any, is_cancelled: Any) -> Outcome:
+        seen.append(request)
+        return Outcome(value=1, has_value=True)
+
+    backend.work(run)
+    return seen[0].seconds, seen[0].memory_mb
+
+
+@pytest.mark.parametrize(
+    ("given", "megabytes"),
+    [(None, 4096), (500, 500), ("500", 500), ("500m", 500), ("2g", 2000), ("1.5 GB", 1500), ("1Gi", 1073.741824)],
+)
+def test_the_option_memory_becomes_the_limit_of_the_run(ada: Any, backend: Any, given: Any, megabytes: float) -> None:
+    ada.start(job_options={"memory": given})
+    assert limits_of_run(backend) == (3600, megabytes)
+
+
+def test_roles_decide_what_a_user_may_ask_for(ada: Any, login: Any, backend: Any) -> None:
+    backend.settings.jobs.roles = {
+        "large": JobRoleSettings(max_memory_mb=64_000, priority=5),
+        "long": JobRoleSettings(max_runtime_seconds=7200, per_user=9, max_memory_mb=100),
+    }
+    backend.store.users.add("eve", "secret", roles=["large", "long"])
+    eve = login("eve")
+    wanted = {"memory": "64GB", "max_runtime": 7200}
+    assert code(ada("POST", "/jobs", json={"process": GRAPH, "job_options": wanted}), 400) == "RequestInvalid"
+    first, second = ada.start(), eve.start(job_options=wanted)
+    log = [entry["message"] for entry in eve("GET", f"/jobs/{second}/logs").get_json()["logs"]]
+    assert log == ["The job is queued; 0 of all queued jobs may go before it."]  # although another was queued earlier
+    assert limits_of_run(backend) == (7200, 64_000)
+    assert eve("GET", f"/jobs/{second}").get_json()["status"] == "finished"
+    assert ada("GET", f"/jobs/{first}").get_json()["status"] == "queued"
+    eve.start()
+    assert limits_of_run(backend) == (7200, 4096)
+
+
+def test_a_log_level_among_the_options_counts(ada: Any) -> None:
+    id = ada.create(job_options={"log_level": "error"})
+    assert ada("GET", f"/jobs/{id}").get_json()["log_level"] == "error"
+    assert ada("PATCH", f"/jobs/{id}", json={"job_options": {"log_level": "debug"}}).status_code == 204
+    assert ada("GET", f"/jobs/{id}").get_json()["log_level"] == "debug"

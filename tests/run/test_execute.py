@@ -192,3 +192,42 @@ def test_file_names() -> None:
     assert slug("../../etc/passwd") == "etc-passwd"
     assert slug("a" * 100) == "a" * 60
     assert slug("日本") == ""
+
+
+def test_an_estimate_knows_sizes_without_reading(
+    engine: Engine, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rasterio.DatasetReader, "read", None)  # whoever reads pixels fails
+    asked = request(
+        tmp_path / "out",
+        "save",
+        load=load("B04", "B08"),
+        best=node("reduce_dimension", "load", dimension="t", reducer=MAX),
+        save=node("save_result", "best", format="GTiff"),
+    )
+    outcome = run(engine, replace(asked, mode="estimate"))
+    assert outcome.error is None, outcome.error
+    steps = len(read_items_count(archive))
+    assert outcome.value == {"items": steps, "samples": 96 * 96 * 2 * steps, "bytes": 96 * 96 * 2 * 2}
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def read_items_count(archive: Path) -> list[str]:
+    """Ids of the scenes within the period."""
+    items = [json.loads(path.read_text()) for path in archive.rglob("*.json")]
+    items = [i for i in items if i["type"] == "Feature" and i["collection"] == "SENTINEL2_L2A"]
+    return [item["id"] for item in items if PERIOD[0] <= item["properties"]["datetime"] < PERIOD[1]]
+
+
+def test_what_depends_on_pixels_is_not_estimated(engine: Engine, tmp_path: Path) -> None:
+    asked = request(
+        tmp_path / "out", "fit", load=load("B04"), fit=node("fit_class_random_forest", predictors=1, target=2)
+    )
+    asked.process["process_graph"]["fit"]["arguments"] = {
+        "predictors": {"from_node": "load"},
+        "target": {"from_node": "load"},
+    }
+    outcome = run(engine, replace(asked, mode="estimate"))
+    assert outcome.error is not None
+    assert outcome.error["code"] == "EstimateComplexity"
+    assert "fit_class_random_forest" in outcome.error["message"]

@@ -33,3 +33,13 @@ def sleep(payload: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
     emit({"asleep": True})
     time.sleep(60)
     return {}
+
+
+def grow(payload: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
+    """Hold more and more memory, and say so often."""
+    held = []
+    for _ in range(60):
+        held.append(bytearray(os.urandom(2**20) * 10))
+        emit({"holds": len(held)})
+        time.sleep(0.02)
+    return {"held": len(held)}

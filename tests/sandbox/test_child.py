@@ -88,3 +88,12 @@ def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
     finally:
         parent.kill()
         parent.wait()
+
+
+def test_a_child_that_takes_too_much_memory_is_ended() -> None:
+    ending = run_child("child_targets:grow", {}, ignore, memory_mb=400)
+    assert ending.kind == "memory"
+    assert 400 < ending.memory_mb < 650
+    ending = run_child("child_targets:grow", {}, ignore, memory_mb=4000)
+    assert ending.kind == "done"
+    assert ending.memory_mb > 500

@@ -1,0 +1,64 @@
+"""`/jobs/{job_id}/estimate`: what a job will take, found out without running it."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+
+from flask import Blueprint, Response, current_app, jsonify
+
+from openeo_backend.api.access import backend, current_user
+from openeo_backend.api.jobs import validate
+from openeo_backend.api.sync import FOLDER, SLOTS, Slots
+from openeo_backend.errors import OpenEOError
+from openeo_backend.jobs.estimate import estimate
+from openeo_backend.observe import clock
+from openeo_backend.run.request import Outcome, RunRequest
+from openeo_backend.store.jobs import Job
+
+blueprint = Blueprint("job_estimate", __name__)
+
+
+@blueprint.get("/jobs/<job_id>/estimate")
+def estimate_job(job_id: str) -> Response:
+    """Costs, duration and size. A process that cannot run has no estimate but its problems."""
+    store = backend().store
+    job = store.jobs.get(current_user().id, job_id)
+    validate(job.process)
+    slots: Slots = current_app.extensions[SLOTS]
+    with slots.hold():
+        outcome = _measure(job)
+    if outcome.error is not None:
+        raise _told(outcome)
+    return jsonify(estimate(outcome.value, store.jobs.recent_usage(), clock.now()))
+
+
+def _measure(job: Job) -> Outcome:
+    """The size of the job's plan, found out in a child: graphs and catalogs may be large, and not ours."""
+    settings, id = backend().settings, f"e-{uuid.uuid4().hex}"
+    folder = settings.data_dir / FOLDER / id
+    folder.mkdir(parents=True)
+    request = RunRequest(
+        id=id,
+        process=job.process,
+        folder=folder,
+        user=job.user_id,
+        options=job.options,
+        limit_samples=settings.limits.job_samples,
+        seconds=settings.jobs.estimate_seconds,
+        memory_mb=settings.jobs.memory_mb,
+        mode="estimate",
+    )
+    try:
+        return backend().runner(request, lambda event: None, lambda: False)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _told(outcome: Outcome) -> OpenEOError:
+    error = outcome.error or {}
+    if error["code"] in ("RequestTimeout", "OutOfMemory"):
+        return OpenEOError("EstimateComplexity", "Estimating the job takes too long: its process is too complex.")
+    if outcome.waiting_for is not None:
+        return OpenEOError("EstimateComplexity", f"The job cannot be estimated yet. {error['message']}")
+    return OpenEOError(error["code"], error["message"], status=error.get("status"))
