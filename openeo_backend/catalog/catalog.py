@@ -16,7 +16,7 @@ from openeo_backend.catalog.item import Item
 from openeo_backend.catalog.levels import optical_levels, radar_coefficients
 from openeo_backend.catalog.load import Assembler, Assembly
 from openeo_backend.catalog.mosaic import Step, group
-from openeo_backend.catalog.own import Result, Results, is_result, source_of
+from openeo_backend.catalog.own import Result, Results, is_result, refuse_unfinished, source_of
 from openeo_backend.catalog.queryables import queryables
 from openeo_backend.catalog.request import LoadRequest, Surroundings
 from openeo_backend.catalog.search import Search, find, no_data
@@ -93,6 +93,7 @@ class Catalog:
         if own is not None:
             return self._load_own(own, request, env)
         source, id = open_address(url, Documents(self._door), self._settings.max_items)
+        refuse_unfinished(source.collection(id), url)
         mosaic = "none" if is_result(source.collection(id)) else CollectionSettings().mosaic
         return self._load(source, id, request, env, CollectionSettings(mosaic=mosaic))
 
