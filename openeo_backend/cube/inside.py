@@ -47,7 +47,10 @@ def inside(cube: Cube, geometries: np.ndarray) -> xr.DataArray:
         chunks = dict(zip(cube.data.dims, cube.data.chunks or (), strict=True))
         rows = da.from_array(ys, chunks=(chunks[y.name],), name=False)[:, None]
         columns = da.from_array(xs, chunks=(chunks[x.name],), name=False)[None, :]
-        data = da.map_blocks(_select_block, rows, columns, geometries=geometries, sizes=sizes, dtype=bool, meta=_META)
+        shape = (chunks[y.name], chunks[x.name])  # dask does not broadcast where each is one block
+        data = da.map_blocks(
+            _select_block, rows, columns, geometries=geometries, sizes=sizes, dtype=bool, meta=_META, chunks=shape
+        )
     else:
         data = _select_block(ys[:, None], xs[None, :], geometries, sizes)
     return xr.DataArray(data, dims=(y.name, x.name), coords={y.name: cube.data[y.name], x.name: cube.data[x.name]})

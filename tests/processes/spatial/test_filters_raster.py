@@ -159,9 +159,10 @@ def in_utm(geometry):
     return {"type": "FeatureCollection", "crs": crs, "features": [{"type": "Feature", "geometry": geometry}]}
 
 
-def test_polygons_crop_and_clear_what_they_do_not_hold():
+@pytest.mark.parametrize("chunks", [2, 9], ids=["blocks", "one block"])
+def test_polygons_crop_and_clear_what_they_do_not_hold(chunks):
     triangle = [(500_005, 5_699_995), (500_045, 5_699_995), (500_005, 5_699_955), (500_005, 5_699_995)]
-    result = both(raster(GRID), lambda c: filter_spatial(c, in_utm(polygon(triangle))), 2)
+    result = both(raster(GRID), lambda c: filter_spatial(c, in_utm(polygon(triangle))), chunks)
     shape = shapely.Polygon(triangle)
     xs, ys = np.meshgrid(result.labels("x"), result.labels("y"))
     expected = np.where(shapely.intersects_xy(shape, xs, ys), GRID[:5, :5], -32768)
