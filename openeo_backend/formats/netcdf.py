@@ -27,6 +27,7 @@ from openeo_backend.formats.cf import (
     grid_mapping,
     variable_names,
 )
+from openeo_backend.formats.hdf5 import refuse_outside
 from openeo_backend.formats.images import (
     suggest,
     unsuitable,
@@ -213,7 +214,11 @@ def _encode(values: np.ndarray, shape: tuple[int, ...], fill: float, level: int)
 
 
 def read(path: Path, options: Mapping[str, Any] | None = None) -> Cube:
-    """A lazy cube of the file's data variables; variables of equal dimensions become labels of `bands`."""
+    """A lazy cube of the file's data variables; variables of equal dimensions become labels of `bands`.
+
+    :raises OpenEOError: FileContentInvalid for a file that takes data from other files.
+    """
+    refuse_outside(path)
     dataset = xr.open_dataset(path, engine="h5netcdf", chunks={}, mask_and_scale=False, decode_times=False)
     return decode(dataset)
 

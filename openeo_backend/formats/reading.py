@@ -11,6 +11,14 @@ from openeo_backend.cube.cube import Cube
 from openeo_backend.errors import OpenEOError
 from openeo_backend.formats.registry import FORMATS, find
 
+#: How files of a format begin; what does not, no other reader is to try.
+_BEGINNINGS = {
+    "GTiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    "netCDF": (b"\x89HDF",),
+    "Parquet": (b"PAR1",),
+    "Zarr": (b"PK",),
+}
+
 
 def read_file(path: Path, format_name: str, options: Mapping[str, Any] | None = None, name: str | None = None) -> Cube:
     """The data cube in a file; lazy where the format is read lazily.
@@ -24,6 +32,8 @@ def read_file(path: Path, format_name: str, options: Mapping[str, Any] | None = 
         raise OpenEOError(
             "FormatUnsuitable", f"Files of the format {format.name} cannot be loaded.", hint=f"Formats: {readable}."
         )
+    if not _begins_as(path, format.name):
+        raise _unsuitable(shown, format.name, f"The file '{shown}' is not of the format {format.name}.")
     try:
         found = format.read(path, dict(options or {}))
     except OpenEOError as error:
@@ -34,6 +44,14 @@ def read_file(path: Path, format_name: str, options: Mapping[str, Any] | None = 
         raise _unsuitable(shown, format.name, f"The file '{shown}' cannot be read as {format.name}.") from error
     assert isinstance(found, Cube)
     return found
+
+
+def _begins_as(path: Path, format: str) -> bool:
+    known = _BEGINNINGS.get(format)
+    if known is None or path.is_dir():
+        return True
+    with path.open("rb") as file:
+        return file.read(4).startswith(known)
 
 
 def _unsuitable(shown: str, format: str, message: str) -> OpenEOError:

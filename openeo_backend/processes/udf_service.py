@@ -189,9 +189,9 @@ def _as_cube(values: np.ndarray, names: list[str], labels: Mapping[str, Any], pr
     if isinstance(proj, Mapping) and (code := proj.get("EPSG") or proj.get("WKT")):
         crs = parse_crs(code)
     data = xr.DataArray(values, dims=names, coords=coords)
-    bands = like.bands if like is not None else {}
-    provenance = {"provenance": like.provenance} if like is not None else {}
-    return Cube(data, tuple(dimensions), crs, bands=bands, **provenance)
+    if like is None:
+        return Cube(data, tuple(dimensions), crs)
+    return Cube(data, tuple(dimensions), crs, bands=like.bands, provenance=like.provenance)
 
 
 def _failure(reason: str) -> OpenEOError:

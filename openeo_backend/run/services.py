@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from openeo_backend.files.user_files import UserFiles
 from openeo_backend.net import ogcapi
 from openeo_backend.net.door import Door
 from openeo_backend.net.udf_service import UdfServices
@@ -21,6 +22,7 @@ def open_services(settings: Settings) -> dict[str, Any]:
     services: dict[str, Any] = {
         "ogcapi.servers": _servers(settings),
         "ogcapi.externally": partial(_server, door, settings) if settings.ogcapi.externally else None,
+        "files.enabled": UserFiles.open(settings) if settings.files.enabled else None,
         "udf.externally": UdfServices(door, settings.udf.seconds) if settings.udf.externally else None,
     }
     return {name: service for name, service in services.items() if service}
