@@ -15,13 +15,9 @@ BY_ID = pytest.mark.parametrize("id", OFFICIAL or [pytest.param("", marks=pytest
 
 #: Official processes that no module implements yet. Whoever implements one takes it off this list.
 PENDING = {
-    "ard_normalized_radar_backscatter",
     "export_collection",
     "export_workspace",
-    "load_uploaded_files",
     "run_udf",
-    "run_udf_externally",
-    "sar_backscatter",
     "stac_modify",
 }
 
