@@ -13,8 +13,9 @@ from openeo_backend.api.access import backend, current_user, public, unlisted
 from openeo_backend.api.jobs import limits, validate
 from openeo_backend.api.urls import url
 from openeo_backend.errors import OpenEOError
-from openeo_backend.jobs import options, results
+from openeo_backend.jobs import options
 from openeo_backend.observe.clock import timestamp
+from openeo_backend.run import results
 from openeo_backend.store import trash
 from openeo_backend.store.jobs import ACTIVE, Job
 

@@ -17,9 +17,10 @@ from openeo_backend.api.submission import check_process, log_level_of, process_o
 from openeo_backend.api.urls import url
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.parse import read
-from openeo_backend.jobs import options, results
+from openeo_backend.jobs import options
 from openeo_backend.jobs.limits import JobLimits, limits_of
 from openeo_backend.observe.clock import timestamp
+from openeo_backend.run import results
 from openeo_backend.store import trash
 from openeo_backend.store.jobs import Job
 

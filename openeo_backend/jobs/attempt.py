@@ -20,10 +20,10 @@ from openeo_backend.files.objects import Objects
 from openeo_backend.jobs import options
 from openeo_backend.jobs.limits import limits_of
 from openeo_backend.jobs.queue import Lease, Queue
-from openeo_backend.jobs.results import describe
 from openeo_backend.net.policy import shown
 from openeo_backend.observe import clock
 from openeo_backend.run.request import Event, Outcome, RunRequest
+from openeo_backend.run.results import describe
 from openeo_backend.run.runner import Runner
 from openeo_backend.settings import Settings
 from openeo_backend.store import trash

@@ -14,7 +14,7 @@ from openeo_backend.errors import OpenEOError
 from openeo_backend.files.objects import Objects, open_objects
 from openeo_backend.files.places import database_url, objects_place, open_signer
 from openeo_backend.files.signing import Signer
-from openeo_backend.jobs import results
+from openeo_backend.run import results
 from openeo_backend.settings import Settings
 from openeo_backend.store import trash
 from openeo_backend.store.jobs import COMING, Job, not_found

@@ -13,7 +13,7 @@ import pystac
 import pytest
 from referencing import Registry, Resource
 
-from openeo_backend.jobs import results
+from openeo_backend.run import results
 from openeo_backend.store.jobs import Job
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -188,6 +188,13 @@ def test_the_collection_has_all_assets_but_pictures_on_top() -> None:
     assert links["preview"] == ["https://oeo.example/files/preview.png?signature=f"]
     assert links["derived_from"] == PROVENANCE["items"]
     assert len(links["item"]) == 2
+
+
+def test_paths_of_this_machine_are_not_told() -> None:
+    local = {**PROVENANCE, "items": ["/srv/archive/a.json", "file:///srv/archive/b.json", "https://stac.example/c"]}
+    found = job(result=results.describe([], local))
+    links = results.collection(found, LINKS)["links"]
+    assert [link["href"] for link in links if link["rel"] == "derived_from"] == ["https://stac.example/c"]
 
 
 def test_an_asset_says_all_about_its_file() -> None:

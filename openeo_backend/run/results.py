@@ -1,4 +1,4 @@
-"""What a job made, as STAC: a Collection with all assets on top and an Item per time step.
+"""What a run made, as STAC: a Collection with all assets on top and an Item per time step.
 
 Written in STAC 1.0.0 with the older band fields beside those of 1.1.0, since clients read the one or the other.
 """
@@ -9,11 +9,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
-from openeo_backend.jobs.bands import NO_STATISTICS, eo_band, raster_band, stac_band, without_nulls
 from openeo_backend.observe.clock import timestamp
-from openeo_backend.store.jobs import Job
+from openeo_backend.run.bands import NO_STATISTICS, eo_band, raster_band, stac_band, without_nulls
 
 STAC_VERSION = "1.0.0"
 
@@ -30,6 +29,38 @@ EXTENSIONS = {
 STATUS = {"created": "running", "queued": "running"}
 
 File = Mapping[str, Any]
+
+
+class Job(Protocol):
+    """What documents tell of the run behind them: a batch job as it is stored, or an export."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def title(self) -> str | None: ...
+
+    @property
+    def description(self) -> str | None: ...
+
+    @property
+    def process(self) -> Mapping[str, Any]: ...
+
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def created(self) -> datetime: ...
+
+    @property
+    def updated(self) -> datetime: ...
+
+    @property
+    def finished(self) -> datetime | None: ...
+
+    @property
+    def result(self) -> Mapping[str, Any] | None:
+        """As :func:`describe` makes it."""
 
 
 @dataclass(frozen=True)
@@ -272,11 +303,12 @@ def _links(job: Job, links: Links) -> list[dict[str, Any]]:
 
 
 def _derived(job: Job) -> list[dict[str, Any]]:
+    """Links to the inputs; none to files of this machine: users cannot follow paths, nor need to know them."""
     inputs: Iterable[Any] = ((job.result or {}).get("provenance") or {}).get("items") or ()
     found = []
     for source in inputs:
         entry = source if isinstance(source, Mapping) else {"href": source}
-        if entry.get("href"):
+        if "://" in (entry.get("href") or "") and not entry["href"].startswith("file:"):
             link = {"rel": "derived_from", "href": entry["href"], "type": "application/geo+json"}
             found.append(link | ({"title": entry["id"]} if entry.get("id") else {}))
     return found
