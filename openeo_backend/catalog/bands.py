@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from openeo_backend.catalog.arrays import array_kind
 from openeo_backend.catalog.item import Item
 
 _RASTER = re.compile(
@@ -54,6 +55,8 @@ class AssetBand:
 
 def is_raster(asset: Mapping[str, Any]) -> bool:
     """Whether an asset holds pixels that a reader may open."""
+    if array_kind(asset) is not None:
+        return True
     media = asset.get("type")
     if media:
         return bool(_RASTER.search(str(media)))

@@ -18,8 +18,10 @@ from openeo_backend.catalog.load import Assembler, Assembly
 from openeo_backend.catalog.mosaic import Step, group
 from openeo_backend.catalog.own import Result, Results, is_result, refuse_unfinished, source_of
 from openeo_backend.catalog.queryables import queryables
+from openeo_backend.catalog.read import Handles
 from openeo_backend.catalog.request import LoadRequest, Surroundings
 from openeo_backend.catalog.search import Search, find, no_data
+from openeo_backend.catalog.series import Series
 from openeo_backend.catalog.sources import Source
 from openeo_backend.cube import Cube, Provenance
 from openeo_backend.cube.extent import Interval, parse_area, parse_interval, parse_surroundings
@@ -127,8 +129,13 @@ class Catalog:
     ) -> Cube:
         search = _search(request, env)
         collection = source.collection(id)
-        items = find(source, id, search, self._settings.max_items)
-        bands = _choose(collection, [*_newest(source.sample(id)), *_newest(items)], request, env, id)
+        gate = Gate(source.root, self._door.check, self._settings.buckets)
+        handles = Handles(self._door)
+        series = Series(gate, handles)
+        items = series.complete(find(source, id, search, self._settings.max_items))
+        sample = series.complete(_newest(source.sample(id)))
+        bands = _choose(collection, [*sample, *_newest(items)], request, env, id)
+        items = series.unfold(items, bands, search.interval)
         steps = [step for step in group(items, settings.mosaic) if search.labels.contains(np.asarray(step.label))]
         steps = _with_bands(steps, bands)
         if not steps:
@@ -138,7 +145,8 @@ class Catalog:
                 steps=steps,
                 bands=bands,
                 kept=_needed(bands, env.hint.bands),
-                gate=Gate(source.root, self._door.check, self._settings.buckets),
+                gate=gate,
+                handles=handles,
                 area=search.area,
                 near=search.near,
                 where=search.lonlat(),

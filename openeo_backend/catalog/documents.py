@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from openeo_backend.catalog.hrefs import is_url
+from openeo_backend.catalog.remote import Requests
 from openeo_backend.errors import OpenEOError
 
 #: Largest local document in bytes.
 _LARGEST = 256 * 2**20
 
 
-class Door(Protocol):
+class Door(Requests, Protocol):
     """The guarded way out, as :mod:`openeo_backend.net.door` offers it."""
 
     def json(self, url: str) -> Any: ...

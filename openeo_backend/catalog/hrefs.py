@@ -39,8 +39,8 @@ class Gate:
         self._buckets = frozenset(buckets)
         self._allowed: set[str] = set()
 
-    def admit(self, href: str) -> str:
-        """The address as GDAL opens it.
+    def admit(self, href: str, for_gdal: bool = True) -> str:
+        """The address as GDAL opens it; or else a path, an http(s) URL or an s3:// address.
 
         :raises OpenEOError: PermissionsInsufficient for an address that items must not refer to.
         """
@@ -49,9 +49,9 @@ class Gate:
             return self._local(href)
         if scheme.group(1) in ("http", "https"):
             self._admit_host(href)
-            return f"/vsicurl/{href}"
+            return f"/vsicurl/{href}" if for_gdal else href
         if scheme.group(1) == "s3" and urlsplit(href).netloc in self._buckets:
-            return f"/vsis3/{href[len('s3://') :]}"
+            return f"/vsis3/{href[len('s3://') :]}" if for_gdal else href
         if scheme.group(1) == "file":
             return self._local(unquote(urlsplit(href).path))
         raise _refused(href, "only http(s) addresses, files of the catalog's own folder and configured S3 buckets are")

@@ -40,6 +40,8 @@ class Item:
     """STAC assets by key; `href` is absolute."""
 
     extensions: tuple[str, ...] = ()
+    moment: np.datetime64 | None = None
+    """The date meant, of an item whose files have several."""
 
     @property
     def is_date(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import dask.array as da
 import numpy as np
@@ -15,6 +15,7 @@ from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
+from openeo_backend.catalog.arrays import array_kind
 from openeo_backend.catalog.bands import AssetBand, item_bands, linear
 from openeo_backend.catalog.grid import (
     Bounds,
@@ -75,6 +76,7 @@ class Assembly:
     """Whether scale and offset are applied."""
 
     names: Sequence[str] = ("t", "bands", "y", "x")
+    handles: Handles = field(default_factory=Handles)
     soft: Callable[[str], None] | None = None
 
 
@@ -83,11 +85,12 @@ class Assembler:
 
     def __init__(self, assembly: Assembly) -> None:
         self.what = assembly
-        self.handles = Handles()
-        self._probes: dict[str, Probe] = {}
+        self.handles = assembly.handles
+        self._probes: dict[tuple[object, ...], Probe] = {}
         self._kinds: dict[str, tuple[np.dtype, float | None]] = {}
         self._boxes: dict[tuple[object, ...], Bounds] = {}
         self.layers = {item: self._layers_of(item) for step in assembly.steps for item in step.items}
+        self._learn()
 
     def _layers_of(self, item: Item) -> dict[str, Layer]:
         """The layers of an item by band; bands that the item lacks are absent."""
@@ -98,14 +101,22 @@ class Assembler:
             if band is None:
                 continue
             asset = item.assets[band.asset]
+            kind = array_kind(asset)
             scale, offset = linear(band, item, target)
             wanted_scale = target.scale if target.scale is not None else scale
             wanted_offset = target.offset if target.offset is not None else 0.0
             found[name] = Layer(
-                address=self.what.gate.admit(str(asset["href"])),
-                index=band.index,
+                address=self.what.gate.admit(str(asset["href"]), for_gdal=kind is None),
+                index=band.index if kind is None else 1,
                 item=item.id,
                 asset=band.asset,
+                kind=kind,
+                band=name,
+                number=band.index,
+                count=band.count,
+                moment=item.moment,
+                crs=asset_crs(item, asset),
+                target=(1.0, 0.0) if kind is not None and band.scale is None and band.offset is None else None,
                 dtype=_dtype(band.dtype),
                 nodata=band.nodata,
                 grid=asset_grid(item, asset),
@@ -113,6 +124,23 @@ class Assembler:
                 summand=round((offset - wanted_offset) / wanted_scale, 9),
             )
         return found
+
+    def _learn(self) -> None:
+        """Take scale, offset and unit from the first file of a band of arrays, where the metadata do not tell them."""
+        bands = dict(self.what.bands)
+        for name, band in bands.items():
+            own = [layers[name] for layers in self.layers.values() if name in layers and layers[name].target]
+            if not own:
+                continue
+            if band.scale is None and band.offset is None:
+                found = self._probe(own[0])
+                scale, offset = found.linear
+                band = bands[name] = replace(band, scale=scale, offset=offset, unit=band.unit or found.unit)
+            target = _physical(band)
+            for layers in self.layers.values():
+                if name in layers and layers[name].target:
+                    layers[name] = replace(layers[name], target=target)
+        self.what = replace(self.what, bands=bands)
 
     # -- grid -------------------------------------------------------------------------------------------
 
@@ -156,7 +184,7 @@ class Assembler:
 
     def _grid_of(self, layer: Layer) -> GeoBox | None:
         """The grid of a layer, as far as it is known without opening the file."""
-        return layer.grid or (self._probes[layer.address].grid if layer.address in self._probes else None)
+        return layer.grid or (self._probes[layer.key].grid if layer.key in self._probes else None)
 
     def _probed_grids(self, name: str, crs: CRS) -> list[GeoBox]:
         """The grid of the first item in `crs` whose metadata do not tell it."""
@@ -169,9 +197,9 @@ class Assembler:
         return []
 
     def _probe(self, layer: Layer) -> Probe:
-        if layer.address not in self._probes:
-            self._probes[layer.address] = probe(layer, self.handles)
-        return self._probes[layer.address]
+        if layer.key not in self._probes:
+            self._probes[layer.key] = probe(layer, self.handles)
+        return self._probes[layer.key]
 
     def _extent(self, crs: CRS) -> Bounds:
         """Where the items are."""
@@ -285,17 +313,19 @@ class Assembler:
             meta=np.empty((0, 0, 0, 0), dtype=dtype),
             name=f"load-{token}-{id(reader)}",
         )
-        return self._wrap(values, grid, None if fill is None or dtype.kind == "f" else int(fill))
+        return self.wrap(self.what, values, grid, None if fill is None or dtype.kind == "f" else int(fill))
 
-    def _wrap(self, values: da.Array, grid: GeoBox, nodata: int | None) -> Cube:
-        t, bands, y, x = self.what.names
+    @staticmethod
+    def wrap(what: Assembly, values: da.Array, grid: GeoBox, nodata: int | None) -> Cube:
+        """The cube of values (t, bands, y, x) on a grid."""
+        t, bands, y, x = what.names
         a, _, c, _, e, f = tuple(grid.affine)[:6]
         data = xr.DataArray(
             values,
             dims=(t, bands, y, x),
             coords={
-                t: np.array([step.label for step in self.what.steps], dtype="datetime64[ns]"),
-                bands: np.array(list(self.what.kept), dtype=str),
+                t: np.array([step.label for step in what.steps], dtype="datetime64[ns]"),
+                bands: np.array(list(what.kept), dtype=str),
                 y: f + (np.arange(grid.shape[0]) + 0.5) * e,
                 x: c + (np.arange(grid.shape[1]) + 0.5) * a,
             },
@@ -310,7 +340,7 @@ class Assembler:
             ),
             crs=grid.crs,
             nodata=nodata,
-            bands={name: cube_band(self.what.bands[name], self.what.scaled) for name in self.what.kept},
+            bands={name: cube_band(what.bands[name], what.scaled) for name in what.kept},
         )
 
 

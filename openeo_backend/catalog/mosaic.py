@@ -42,9 +42,10 @@ def longitude(item: Item) -> float:
 def label(item: Item, mosaic: Mosaic) -> np.datetime64:
     """The label of an item: its solar day or UTC day at 00:00, or its own time.
 
-    The solar day follows the sun at the middle of the item; dates and periods are not shifted.
+    The solar day follows the sun at the middle of the item; dates and periods are not shifted. Dates within files stay
+    as they are.
     """
-    if mosaic == "none":
+    if mosaic == "none" or item.moment is not None:
         return item.start
     moment = item.start
     if mosaic == "solar_day" and not item.is_date:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ from rasterio.io import DatasetReader
 from shapely.geometry.base import BaseGeometry
 
 from openeo_backend.catalog import lookup
+from openeo_backend.catalog.arrays import ArrayError, Kind, open_array
+from openeo_backend.catalog.remote import Requests
 from openeo_backend.errors import OpenEOError
 from openeo_backend.sandbox.gdal import DRIVERS
 
@@ -36,11 +38,30 @@ class Layer:
     """One band of one asset of one item: where it is and how its values become those of the cube."""
 
     address: str
-    """As GDAL opens it."""
+    """As GDAL opens it; a path or URL for files that GDAL does not read."""
 
     index: int
     item: str
     asset: str
+    kind: Kind | None = None
+    """Of a file that is read as arrays; None for rasters."""
+
+    band: str = ""
+    """Name of the band; arrays are found by it."""
+
+    number: int = 1
+    count: int = 1
+    """Number of the band among so many of the asset, for arrays with other names."""
+
+    moment: np.datetime64 | None = None
+    """The date to read of an array with several."""
+
+    crs: CRS | None = None
+    """Reference system according to the metadata, for arrays that do not tell it."""
+
+    target: tuple[float, float] | None = None
+    """Scale and offset of the cube's values, if those of the layer are the file's own."""
+
     dtype: str | None = None
     """Data type according to the metadata; a file of another type is an error."""
 
@@ -58,23 +79,43 @@ class Layer:
     """Stored values times `factor` plus `summand` are stored values as the collection has them."""
 
     @property
+    def key(self) -> tuple[object, ...]:
+        """What has the same grid and data type."""
+        return self.address, self.band if self.kind else None
+
+    @property
     def name(self) -> str:
         return f"asset '{self.asset}' of item '{self.item}'"
 
 
 class Handles:
-    """Open files by address, a bounded number per thread."""
+    """Open files by address, a bounded number per thread.
 
-    def __init__(self) -> None:
+    :param door: the way to array files behind URLs.
+    """
+
+    def __init__(self, door: Requests | None = None) -> None:
+        self._door = door
         self._local = threading.local()
 
-    def __reduce__(self) -> tuple[type[Handles], tuple[()]]:
-        return Handles, ()
+    def __reduce__(self) -> tuple[type[Handles], tuple[Requests | None]]:
+        return Handles, (self._door,)
 
-    def open(self, address: str) -> Any:
-        """The open file.
+    def open_layer(self, layer: Layer) -> Any:
+        """The open file of a layer, or the part of it that its band is.
 
-        :raises rasterio.errors.RasterioIOError: where it cannot be opened.
+        :raises rasterio.errors.RasterioIOError, ArrayError, OpenEOError: where it cannot be opened.
+        """
+        file = self.open(layer.address, layer.kind)
+        if layer.kind is None:
+            return file
+        name = file.find(layer.band, layer.number, layer.count)
+        return file.band(name, layer.moment, layer.grid, layer.crs)
+
+    def open(self, address: str, kind: Kind | None = None) -> Any:
+        """The open file at an address: an ArrayFile, or a rasterio.DatasetReader where there is no kind.
+
+        :raises rasterio.errors.RasterioIOError, ArrayError, OpenEOError: where it cannot be opened.
         """
         kept: OrderedDict[str, Any] = self._local.__dict__.setdefault("kept", OrderedDict())
         if address in kept:
@@ -82,8 +123,11 @@ class Handles:
             return kept[address]
         if len(kept) >= _HANDLES:
             kept.popitem(last=False)[1].close()
-        with rasterio.Env():
-            kept[address] = DatasetReader(address, driver=list(DRIVERS), sharing=False)
+        if kind is not None:
+            kept[address] = open_array(address, kind, self._door)
+        else:
+            with rasterio.Env():
+                kept[address] = DatasetReader(address, driver=list(DRIVERS), sharing=False)
         return kept[address]
 
 
@@ -166,7 +210,7 @@ class BlockReader:
                 return
             try:
                 part = self._read(layer, block, found)
-            except (rasterio.errors.RasterioError, OpenEOError) as error:
+            except (rasterio.errors.RasterioError, ArrayError, OpenEOError) as error:
                 self._fail(layer, error)
                 continue
             if part is None:
@@ -197,8 +241,9 @@ class BlockReader:
         self, layer: Layer, block: GeoBox, found: dict[Any, lookup.Lookup | None]
     ) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray | None] | None:
         """Where in the block a layer has pixels, their values as the cube has them, and which of them are valid."""
-        file = self.handles.open(layer.address)
+        file = self.handles.open_layer(layer)
         crs = check(file, layer)
+        layer = _tuned(layer, file)
         key = (crs, file.transform, file.shape)
         if key not in found:
             found[key] = lookup.find(block, file.transform, file.shape, crs)
@@ -233,6 +278,16 @@ class BlockReader:
             step = -1 if self.fill == source.max else 1
             kept[kept == self.fill] = self.fill + step
         return kept
+
+
+def _tuned(layer: Layer, file: Any) -> Layer:
+    """A layer with what brings its file's own scale and offset to those of the cube."""
+    if layer.target is None:
+        return layer
+    scale, offset = file.linear
+    wanted_scale, wanted_offset = layer.target
+    scale, offset = 1.0 if scale is None else scale, 0.0 if offset is None else offset
+    return replace(layer, factor=scale / wanted_scale, summand=round((offset - wanted_offset) / wanted_scale, 9))
 
 
 def crop(grid: GeoBox, rows: slice, cols: slice) -> GeoBox:
@@ -298,6 +353,10 @@ class Probe:
     grid: GeoBox
     dtype: str
     nodata: float | None
+    linear: tuple[float | None, float | None] = (None, None)
+    """Scale and offset, of arrays."""
+
+    unit: str | None = None
 
 
 def probe(layer: Layer, handles: Handles) -> Probe:
@@ -306,9 +365,10 @@ def probe(layer: Layer, handles: Handles) -> Probe:
     :raises OpenEOError: AssetUnreadable.
     """
     try:
-        file = handles.open(layer.address)
-    except rasterio.errors.RasterioError as error:
+        file = handles.open_layer(layer)
+    except (rasterio.errors.RasterioError, ArrayError) as error:
         raise unreadable(layer, str(error).rstrip(".")) from error
     crs = check(file, layer)
     position = layer.index - 1
-    return Probe(GeoBox(file.shape, file.transform, crs), str(file.dtypes[position]), file.nodatavals[position])
+    found = Probe(GeoBox(file.shape, file.transform, crs), str(file.dtypes[position]), file.nodatavals[position])
+    return found if layer.kind is None else replace(found, linear=file.linear, unit=file.unit)

@@ -1,0 +1,101 @@
+"""Items whose assets hold several variables or dates in one file: netCDF and Zarr."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from openeo_backend.catalog.arrays import ArrayError, array_kind
+from openeo_backend.catalog.bands import AssetBand, item_bands
+from openeo_backend.catalog.hrefs import Gate
+from openeo_backend.catalog.item import Item
+from openeo_backend.catalog.read import Handles, Layer, unreadable
+from openeo_backend.cube.extent import Interval, parse_time
+from openeo_backend.errors import OpenEOError
+
+
+class Series:
+    """Learns from array files what the metadata leave out.
+
+    :param gate: admits their addresses.
+    """
+
+    def __init__(self, gate: Gate, handles: Handles) -> None:
+        self._gate = gate
+        self._handles = handles
+        self._variables: dict[str, list[dict[str, Any]]] = {}
+
+    def complete(self, items: Iterable[Item]) -> list[Item]:
+        """The items, with the variables of array files as bands where the metadata name none.
+
+        The first file tells what all assets of its key have.
+
+        :raises OpenEOError: AssetUnreadable.
+        """
+        return [self._complete(item) for item in items]
+
+    def _complete(self, item: Item) -> Item:
+        arrays = {key: asset for key, asset in item.assets.items() if array_kind(asset) is not None}
+        if not arrays or any(_names_bands(asset) for asset in item.assets.values()):
+            return item
+        told = {key: {**asset, "bands": self._bands(item, key, asset)} for key, asset in arrays.items()}
+        return replace(item, assets={**item.assets, **told})
+
+    def _bands(self, item: Item, key: str, asset: Mapping[str, Any]) -> list[dict[str, Any]]:
+        if key not in self._variables:
+            variables = asset.get("cube:variables") or item.properties.get("cube:variables") or {}
+            names = [str(name) for name, told in variables.items() if told.get("type", "data") == "data"]
+            names = names or self._read(item, key, lambda file: file.names())
+            self._variables[key] = [{"name": key if len(names) == 1 and not variables else name} for name in names]
+        return self._variables[key]
+
+    def unfold(self, items: Iterable[Item], bands: Collection[str], interval: Interval) -> list[Item]:
+        """The items; those with array files of several dates once for each date in the interval.
+
+        Items with a single time are taken to have files of that time.
+
+        :raises OpenEOError: AssetUnreadable.
+        """
+        found: list[Item] = []
+        for item in items:
+            dates = self._dates(item, bands)
+            if len(dates) < 2:
+                found.append(item)
+                continue
+            found += [replace(item, start=d, end=d, moment=d) for d in dates if interval.contains(np.asarray(d))]
+        return found
+
+    def _dates(self, item: Item, bands: Collection[str]) -> Sequence[np.datetime64]:
+        if item.start == item.end:
+            return ()
+        arrays = [band for name, band in item_bands(item).items() if name in bands and _is_array(item, band)]
+        if not arrays:
+            return ()
+        for dimension in (item.properties.get("cube:dimensions") or {}).values():
+            if dimension.get("type") == "temporal" and dimension.get("values"):
+                return [parse_time(value) for value in dimension["values"]]
+        first = arrays[0]
+        return list(
+            self._read(item, first.asset, lambda file: file.times([file.find(first.name, first.index, first.count)]))
+        )
+
+    def _read(self, item: Item, key: str, ask: Any) -> Any:
+        asset = item.assets[key]
+        kind = array_kind(asset)
+        address = self._gate.admit(str(asset["href"]), for_gdal=False)
+        try:
+            return ask(self._handles.open(address, kind))
+        except (ArrayError, OpenEOError) as error:
+            reason = error.message if isinstance(error, OpenEOError) else str(error)
+            raise unreadable(Layer(address, 1, item.id, key), reason.rstrip(".")) from error
+
+
+def _names_bands(asset: Mapping[str, Any]) -> bool:
+    return any(asset.get(name) for name in ("bands", "eo:bands", "raster:bands"))
+
+
+def _is_array(item: Item, band: AssetBand) -> bool:
+    return array_kind(item.assets[band.asset]) is not None
