@@ -39,7 +39,7 @@ class Engine:
         sources = tuple(settings.catalog.sources)
         door = Door(settings.net, sources)
         registry = Registry.predefined(lambda name: bool(value_of(settings, name)))
-        return cls(settings, registry, Catalog(sources, settings.catalog, door, results), door)
+        return cls(settings, registry, Catalog(sources, settings.catalog, door, results), door, open_services(settings))
 
     def plan(
         self,
