@@ -134,7 +134,8 @@ def _watch(roles: list[Role]) -> int:
             stop()
         else:
             time.sleep(1 if time.monotonic() - role.started < SHORT_LIFE else 0)
-            _start(role)
+            if not stopping:  # a signal may have come meanwhile
+                _start(role)
     return status
 
 
