@@ -9,6 +9,10 @@ from official_runner import Runner
 from openeo_backend.processes.registry import Registry
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "optional: of the official suite")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the defective ones among the official cases."""
     for item in items:
