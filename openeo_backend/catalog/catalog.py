@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from openeo_backend.catalog.address import open_address, open_source
 from openeo_backend.catalog.bands import AssetBand, collection_bands, item_bands, pick_bands
 from openeo_backend.catalog.describe import describe, dimension_names
 from openeo_backend.catalog.documents import Documents, Door
+from openeo_backend.catalog.grd.load import load_grd, needs_imaging
 from openeo_backend.catalog.hrefs import Gate, is_url
 from openeo_backend.catalog.item import Item
-from openeo_backend.catalog.levels import optical_levels, radar_coefficients
+from openeo_backend.catalog.levels import DIGITAL_NUMBERS, optical_levels, radar_coefficients
 from openeo_backend.catalog.load import Assembler, Assembly
 from openeo_backend.catalog.mosaic import Step, group
 from openeo_backend.catalog.own import Result, Results, is_result, refuse_unfinished, source_of
@@ -140,26 +142,26 @@ class Catalog:
         steps = _with_bands(steps, bands)
         if not steps:
             raise no_data(source, id, search, ["The items in the extents have none of the bands asked for"])
-        assembler = Assembler(
-            Assembly(
-                steps=steps,
-                bands=bands,
-                kept=_needed(bands, env.hint.bands),
-                gate=gate,
-                handles=handles,
-                area=search.area,
-                near=search.near,
-                where=search.lonlat(),
-                margin=env.hint.margin,
-                geobox=request.geobox,
-                scaled=settings.apply_scale,
-                names=dimension_names(collection),
-                soft=(lambda message: env.log("warning", message)) if env.options.get("soft_errors") else None,
-            )
+        assembly = Assembly(
+            steps=steps,
+            bands=bands,
+            kept=_needed(bands, env.hint.bands),
+            gate=gate,
+            handles=handles,
+            area=search.area,
+            near=search.near,
+            where=search.lonlat(),
+            margin=env.hint.margin,
+            geobox=request.geobox,
+            scaled=settings.apply_scale,
+            names=dimension_names(collection),
+            soft=(lambda message: env.log("warning", message)) if env.options.get("soft_errors") else None,
         )
-        cube = assembler.cube()
+        raw = needs_imaging(steps)
+        cube = load_grd(assembly, self._door) if raw else Assembler(assembly).cube()
         _tell(env, id, cube, steps)
-        return cube.patch(provenance=_provenance(collection, id, steps, bands))
+        origin = _provenance(collection, id, steps, bands)
+        return cube.patch(provenance=replace(origin, coefficients=(DIGITAL_NUMBERS,)) if raw else origin)
 
 
 def _search(request: LoadRequest, env: Surroundings) -> Search:

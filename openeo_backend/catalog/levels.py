@@ -8,6 +8,9 @@ from typing import Any
 
 from openeo_backend.catalog.item import Item
 
+#: What radar values are that nobody calibrated.
+DIGITAL_NUMBERS = "digital-number"
+
 _OPTICAL = ("processing:level", "s2:product_type", "product:type", "landsat:correction")
 _LEVEL = re.compile(r"(?:^|[^A-Za-z0-9]|MSI|S2)L?([12])(?:A|B|C|SP|SR|TP|GT|GS)?(?:$|[^A-Za-z0-9])", re.I)
 _LEVEL_IN_TEXT = re.compile(r"\bL(?:evel)?[-_ ]?([12])(?:A|C|SP|SR|TP|GT|GS)?(?![A-Za-z0-9])", re.I)

@@ -113,6 +113,10 @@ class Cube:
 
     provenance: Provenance = field(default_factory=Provenance)
 
+    source: object | None = None
+    """What the values were loaded from, for processes that must load them in another way; whoever uses it makes sure
+    that the values are still those loaded. None where nothing offers that."""
+
     def __post_init__(self) -> None:
         names = tuple(dimension.name for dimension in self.dimensions)
         if tuple(self.data.dims) != names:

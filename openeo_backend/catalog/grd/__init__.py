@@ -1,0 +1,1 @@
+"""Sentinel-1 ground range images (GRD) as their processor made them: calibrated and geocoded here, lazily."""
