@@ -113,6 +113,11 @@ class LimitsSettings(Section):
 
 
 class ComputeSettings(Section):
+    kind: Literal["threads", "cluster"] = "threads"
+    """Where cubes are computed: in threads of the process that writes the result, or on a Dask cluster."""
+    scheduler: str | None = None
+    """Address of the Dask scheduler for the kind `cluster`, such as tls://scheduler:8786. Who reaches it runs code
+    on its workers: it must be reachable for this back-end only."""
     threads: int | None = None
     """Threads per evaluation; by default the number of cores."""
     memory_mb: int = 2048

@@ -7,16 +7,19 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise, product
 from math import prod
 from typing import Any, Generic, TypeVar
 
+import dask
 import dask.array as da
 import numpy as np
 from dask.array.optimization import optimize
 from dask.core import flatten
 from dask.local import get_sync
 from dask.optimization import cull
+from dask.threaded import get as get_threaded
 
 from openeo_backend.formats.asset import Progress
 
@@ -54,13 +57,16 @@ def stream(
     the budget; then they are split at their chunk borders. `finish(values, place)` runs in the threads.
     `progress` is called in the caller's thread after each window was consumed; what it raises ends the stream.
 
+    Dask's configuration decides where chunks are computed: by the callable `scheduler` (a cluster), which the
+    threads then wait for, else in the threads; `num_workers` is their number.
+
     :param array: numpy array or dask array with at least two axes.
     """
-    threads = threads or os.cpu_count() or 1
+    threads = threads or dask.config.get("num_workers", None) or os.cpu_count() or 1
     axes = [_merge(sizes, WINDOW) for sizes in _chunks(array)[-2:]]
     others = _split(_chunks(array)[:-2], _area(axes) * array.dtype.itemsize, budget // (threads + 1))
     windows = [(*rest, y, x) for y, x in product(*axes) for rest in others]
-    source = _Source(array)
+    source = _Source(array, max(threads // max(len(windows), 1), 1))
 
     def compute(place: tuple[slice, ...]) -> T:
         return finish(source.read(place), place)
@@ -85,15 +91,22 @@ def stream(
 
 
 class _Source:
-    """Reads windows of a numpy or dask array; the graph is optimised once for all windows."""
+    """Reads windows of a numpy or dask array; the graph is optimised once for all windows.
 
-    def __init__(self, array: Any) -> None:
+    Each window is computed in the caller's thread, or in `threads` of its own: statistics of geometries for example
+    have few windows, but need many blocks.
+    """
+
+    def __init__(self, array: Any, threads: int) -> None:
         self.array = array
         self.lazy = isinstance(array, da.Array)
         if self.lazy:
             keys = list(flatten(array.__dask_keys__()))
             self.graph = dict(optimize(array.__dask_graph__(), keys))
             self.starts = [_starts(sizes) for sizes in array.chunks]
+            scheduler = dask.config.get("scheduler", None)
+            own = get_sync if threads == 1 else partial(get_threaded, num_workers=threads)
+            self.get = scheduler if callable(scheduler) else own
 
     def read(self, place: tuple[slice, ...]) -> np.ndarray:
         """Values of a window whose edges are chunk borders."""
@@ -105,7 +118,7 @@ class _Source:
         ]
         indices = list(product(*ranges))
         keys = [(self.array.name, *index) for index in indices]
-        parts = get_sync(cull(self.graph, keys)[0], keys)
+        parts = self.get(cull(self.graph, keys)[0], keys)
         if len(parts) == 1:
             return np.asanyarray(parts[0])
         out = np.empty([part.stop - part.start for part in place], self.array.dtype)

@@ -58,7 +58,11 @@ class Door:
     def __init__(self, settings: NetSettings, named: tuple[str, ...] = ()) -> None:
         self.policy = Policy.of(settings.allow, named)
         self.settings = settings
+        self._named = named
         self._pool = _pool(self.policy, settings.timeout_seconds)
+
+    def __reduce__(self) -> tuple[type[Door], tuple[NetSettings, tuple[str, ...]]]:
+        return Door, (self.settings, self._named)
 
     def check(self, url: str) -> None:
         """Refuse a URL that may not be reached, before anything is opened.

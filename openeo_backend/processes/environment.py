@@ -37,6 +37,10 @@ class Collections(Protocol):
     def load_result(self, id: str, request: Any, env: Env) -> Cube: ...
 
 
+def _unheard(level: Level, message: str, *, data: Any = None, node: str | None = None, code: str = "") -> None:
+    """Where log entries go of what runs in other processes."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """Bounds of one evaluation."""
@@ -63,6 +67,29 @@ class Saved:
     node: str
 
 
+@dataclass(frozen=True, eq=False)
+class StacResource:
+    """The STAC Collection of a saved result, which is made when the result is written."""
+
+    saved: Saved
+    changes: tuple[Mapping[str, Any], ...] = ()
+    """JSON Merge Patches of the Collection, in order."""
+
+
+@dataclass(frozen=True, eq=False)
+class Export:
+    """What an export leaves to be done when the results are written."""
+
+    data: StacResource | Mapping[str, Any]
+    """Of a result, or a STAC document."""
+    target: str
+    """Identifier of the workspace or collection."""
+    kind: Literal["workspace", "collection"]
+    merge: str | None
+    """Path in the workspace of the resource to merge into."""
+    node: str
+
+
 @dataclass(frozen=True)
 class Env:
     """The surroundings of one node's evaluation."""
@@ -81,6 +108,9 @@ class Env:
     saved: list[Saved] = field(default_factory=list)
     """Filled by save_result, in order."""
 
+    exports: list[Export] = field(default_factory=list)
+    """Filled by the processes that export, in order."""
+
     fetch: Callable[..., bytes] | None = None
     """`fetch(url, *, limit=bytes)`: the guarded way to outside documents."""
 
@@ -96,6 +126,11 @@ class Env:
 
     services: Mapping[str, Any] = field(default_factory=dict)
     """What the operator configured for processes that need it, by the name in `requires`."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What callbacks need that run in another process (a worker of a cluster): neither ways out nor the log."""
+        kept = {name: vars(self)[name] for name in ("user", "node", "limits", "options")}
+        return {**vars(Env(log=_unheard)), **kept}
 
     def at(self, node: Node) -> Env:
         """The surroundings of `node`."""

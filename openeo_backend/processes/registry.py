@@ -11,6 +11,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from types import ModuleType
@@ -67,7 +68,8 @@ def process(
     :class:`~openeo_backend.graph.callback.Callback`.
 
     :param effect: what the process does to extents (:mod:`openeo_backend.graph.effects`).
-    :param requires: a dotted settings name that must be set for the process to be advertised and usable.
+    :param requires: a dotted settings name that must be set for the process to be advertised and usable; of several
+        names, joined by " or ", one must be.
     :param hidden: implemented (an old name of another process) but not listed at /processes.
     """
 
@@ -100,11 +102,21 @@ class Registry:
     def __init__(self) -> None:
         self._processes = ProcessRegistry()
         self._hidden: set[str] = set()
+        self._is_predefined = False
+
+    def __reduce__(self) -> Any:
+        """To another process (a worker of a cluster) goes the name of the registry, not all specifications.
+
+        There it has all processes, configured or not: graphs were checked before.
+        """
+        return (_everything, ()) if self._is_predefined else super().__reduce__()
 
     @classmethod
     def predefined(cls, configured: Callable[[str], bool] = lambda name: False) -> Registry:
         """All processes of this package and of installed plug-ins."""
-        return cls.build(_families(), configured)
+        registry = cls.build(_families(), configured)
+        registry._is_predefined = True
+        return registry
 
     @classmethod
     def build(cls, modules: Iterable[ModuleType], configured: Callable[[str], bool] = lambda name: False) -> Registry:
@@ -121,7 +133,7 @@ class Registry:
                 if isinstance(source, ModuleType) and getattr(function, "__module__", None) != source.__name__:
                     continue
                 for mark in getattr(function, "__processes__", ()):
-                    if mark.requires is None or configured(mark.requires):
+                    if mark.requires is None or any(configured(name) for name in mark.requires.split(" or ")):
                         registry.add(function, mark)
         return registry
 
@@ -162,3 +174,8 @@ class Registry:
     def listed(self) -> list[Mapping[str, Any]]:
         """The specifications to advertise at /processes, sorted by id."""
         return [self[id].spec for id in self.ids() if id not in self._hidden]
+
+
+@cache
+def _everything() -> Registry:
+    return Registry.predefined(lambda name: True)

@@ -21,6 +21,7 @@ from openeo_backend.graph import trace
 from openeo_backend.graph.callback import Scope
 from openeo_backend.graph.evaluate import evaluate
 from openeo_backend.processes.environment import SCRATCH, Env, Saved
+from openeo_backend.run.compute import computing
 from openeo_backend.run.describe import describe
 from openeo_backend.run.engine import Engine
 from openeo_backend.run.estimate import refuse_effects, size_of, without_pixels
@@ -109,14 +110,15 @@ def _execute(request: RunRequest, engine: Engine, journal: Journal, meter: Meter
         with without_pixels():
             value = evaluate(plan.graph, engine.processes, Scope(), env)
         return Outcome(value=size_of(env.saved or _unsaved(value, plan), meter), has_value=True, usage=meter.usage())
-    value = evaluate(plan.graph, engine.processes, Scope(), env)
-    saved = env.saved or _unsaved(value, plan)
-    if isinstance(value, Cube) and not value.dimensions and not env.saved:
-        return Outcome(value=_empty(value), has_value=True, usage=meter.usage())
-    if not saved:
-        return Outcome(value=_plain(value), has_value=True, usage=meter.usage())
-    files, provenance = _write(saved, request, journal)
-    return Outcome(files=tuple(files), provenance=asdict(provenance), usage=meter.usage())
+    with computing(engine.settings.compute):
+        value = evaluate(plan.graph, engine.processes, Scope(), env)
+        saved = env.saved or _unsaved(value, plan)
+        if isinstance(value, Cube) and not value.dimensions and not env.saved:
+            return Outcome(value=_empty(value), has_value=True, usage=meter.usage())
+        if not saved:
+            return Outcome(value=_plain(value), has_value=True, usage=meter.usage())
+        files, provenance = _write(saved, request, journal)
+        return Outcome(files=tuple(files), provenance=asdict(provenance), usage=meter.usage())
 
 
 def _unsaved(value: Any, plan: Plan) -> list[Saved]:
