@@ -21,7 +21,7 @@ VALID = timedelta(days=1)
 
 
 def estimate(size: Mapping[str, Any], usages: Iterable[Mapping[str, Any]], now: datetime) -> dict[str, Any]:
-    """An openEO estimate.
+    """An openEO estimate; downloads are not limited, which is what leaving `downloads_included` out means.
 
     :param size: the value of a run in the mode `estimate`.
     :param usages: what earlier jobs used.
@@ -31,7 +31,6 @@ def estimate(size: Mapping[str, Any], usages: Iterable[Mapping[str, Any]], now: 
         "costs": 0,
         "duration": duration(seconds),
         "size": size["bytes"],
-        "downloads_included": True,
         "expires": timestamp(now + VALID),
         "usage": {
             "input_pixel": {"value": round(size["samples"] / 1e6, 6), "unit": "mega-pixel"},
