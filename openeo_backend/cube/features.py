@@ -37,8 +37,16 @@ def feature_properties(value: Mapping[str, Any], count: int) -> pd.DataFrame | N
     if len(rows) != count or not any(rows):
         return None
     names = dict.fromkeys(name for row in rows for name in row or {})
-    columns = {name: pd.Series([(row or {}).get(name) for row in rows]) for name in names}
-    return pd.DataFrame(columns)
+    return pd.DataFrame({name: _column([(row or {}).get(name) for row in rows]) for name in names})
+
+
+def _column(values: list[Any]) -> pd.Series:
+    """Values of a property; whole numbers stay whole where others are missing."""
+    known = [value for value in values if value is not None]
+    whole = known and all(isinstance(value, int) and not isinstance(value, bool) for value in known)
+    if whole and len(known) < len(values) and max(map(abs, known)) < 2**63:
+        return pd.Series(values, dtype="Int64")
+    return pd.Series(values)
 
 
 def bare_cube(shapes: gpd.GeoSeries, properties: pd.DataFrame | None = None) -> Cube:

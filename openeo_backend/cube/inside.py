@@ -197,8 +197,7 @@ class _Block:
         found = edges.parity(ys, xs)
         rows, columns = np.nonzero(edges.close(ys, xs, self._slack(0), self._slack(1)))
         if len(rows):
-            shapely.prepare(polygon)
-            found[rows, columns] = shapely.intersects_xy(polygon, xs[columns], ys[rows])
+            found[rows, columns] = shapely.intersects_xy(_prepared(polygon), xs[columns], ys[rows])
         selected[top:bottom, left:right] |= found
 
     def _slack(self, axis: int) -> float:
@@ -220,8 +219,7 @@ class _Block:
         found_rows, found_columns = np.nonzero(near & ~selected)
         xs, ys = self.xs[found_columns], self.ys[found_rows]
         cells = shapely.box(xs - width / 2, ys - height / 2, xs + width / 2, ys + height / 2)
-        shapely.prepare(line)
-        selected[found_rows, found_columns] |= shapely.intersects(line, cells)
+        selected[found_rows, found_columns] |= shapely.intersects(_prepared(line), cells)
 
     def _place(self, points: Any, selected: np.ndarray) -> None:
         """Pixels nearest to points; half-open cells: a point between two pixels selects one, whatever the blocks."""
@@ -230,6 +228,13 @@ class _Block:
             in_row = (py - self.ys >= -height / 2) & (py - self.ys < height / 2)
             in_column = (px - self.xs >= -width / 2) & (px - self.xs < width / 2)
             selected |= in_row[:, None] & in_column[None, :]
+
+
+def _prepared(geometry: Any) -> Any:
+    """A prepared copy: blocks of several threads share geometries, and preparing a shared one ends the process."""
+    own = shapely.force_2d(geometry)
+    shapely.prepare(own)
+    return own
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import dask.array as da
 import numpy as np
+import pandas as pd
 import xarray as xr
 from dask.highlevelgraph import HighLevelGraph
 
@@ -69,7 +70,7 @@ def _valued(zones: Cube) -> Cube:
     if table is None or not names:
         raise _refuse("values and no properties")
     geometry = zones.dimensions[0]
-    values = np.stack([table[name].to_numpy() for name in names], axis=-1)
+    values = np.stack([_numbers(table[name]) for name in names], axis=-1)
     labels = np.empty(len(names), dtype=object)
     labels[:] = [str(name) for name in names]
     data = xr.DataArray(
@@ -78,6 +79,10 @@ def _valued(zones: Cube) -> Cube:
         coords={geometry.name: (geometry.name, zones.labels(geometry.name)), "properties": ("properties", labels)},
     )
     return zones.patch(data=data, dimensions=(geometry, Dimension("properties", "bands")), nodata=None)
+
+
+def _numbers(column: pd.Series) -> np.ndarray:
+    return column.to_numpy("float64", na_value=np.nan) if column.hasnans else column.to_numpy()
 
 
 def _refuse(what: str) -> OpenEOError:

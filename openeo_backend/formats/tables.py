@@ -104,7 +104,7 @@ def long_table(cube: Cube, values: np.ndarray) -> pd.DataFrame:
         if dimension.type == "geometry" and cube.properties is not None:
             for column in cube.properties.columns:
                 if str(column) not in columns:
-                    table[str(column)] = cube.properties[column].to_numpy()[where]
+                    table[str(column)] = cube.properties[column].iloc[where].reset_index(drop=True)
     for number, column in enumerate(columns):
         table[_free(column, table)] = _nullable(flat[:, number], absent[:, number])
     frame = pd.DataFrame(table)
@@ -148,7 +148,9 @@ def wide_table(cube: Cube, values: np.ndarray, crs: str | None) -> gpd.GeoDataFr
     names = ["~".join(parts) or UNNAMED for parts in product(*labels)]
     table: dict[str, Any] = {}
     if cube.properties is not None:
-        table = {str(c): cube.properties[c].to_numpy() for c in cube.properties.columns if str(c) not in names}
+        table = {
+            str(c): cube.properties[c].reset_index(drop=True) for c in cube.properties.columns if str(c) not in names
+        }
     if rest or not absent.all():
         for number, name in enumerate(names):
             table[_free(name, table)] = _nullable(flat[:, number], absent[:, number])

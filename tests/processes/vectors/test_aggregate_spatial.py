@@ -258,7 +258,12 @@ def test_geometries_and_properties_stay(call: Call, chunks: Any) -> None:
         shapely.transform(shape, lambda points: np.column_stack(to_degrees.transform(*points.T))) for shape in shapes()
     ]
     given: list[Any] = [degrees[1], None, shapely.Polygon(), degrees[0]]
-    rows = [{"crop": "maize", "size": 3}, {"crop": "wheat"}, {"size": 7}, {"crop": "rye", "size": 1}]
+    rows: list[dict[str, Any]] = [
+        {"crop": "maize", "size": 3},
+        {"crop": "wheat"},
+        {"size": 7},
+        {"crop": "rye", "size": 1},
+    ]
     found = call(
         "aggregate_spatial",
         data=raster(numbers(), chunks=chunks),

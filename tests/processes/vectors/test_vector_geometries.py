@@ -55,7 +55,7 @@ def test_properties_become_a_dimension(call: Call, names: list[str], dtype: str,
 
 
 def test_texts_and_truth_values(call: Call) -> None:
-    rows = [{"name": "a", "wet": True}, {"name": None, "wet": None}, {"wet": False}]
+    rows: list[dict[str, Any]] = [{"name": "a", "wet": True}, {"name": None, "wet": None}, {"wet": False}]
     texts = call("load_geojson", data=geojson(SQUARES, rows), properties=["name"])
     assert texts.data.values.tolist() == [["a"], [None], [None]]
     truths = call("load_geojson", data=geojson(SQUARES, rows), properties=["wet"])
@@ -164,7 +164,7 @@ def test_reprojection_is_that_of_geopandas(call: Call) -> None:
 
 def test_reprojection_refuses(call: Call) -> None:
     cube = call("load_geojson", data=geojson(SQUARES, ROWS), properties=["size"])
-    cases = [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"projection": 4326, "dimension": "t"}, "DimensionNotAvailable"),
         ({"projection": 4326, "dimension": "properties"}, "DimensionNotAvailable"),
         ({"projection": 999_999}, "ProcessParameterInvalid"),
