@@ -17,6 +17,9 @@ from openeo_backend.errors import OpenEOError
 #: Most points, tried ones included, that are made of one geometry, and of all geometries of a cube.
 MOST = 10_000_000
 
+#: How often points are drawn again; geometries so small that their points are hard to tell apart give fewer.
+TURNS = 50
+
 
 def need_metres(cube: Cube) -> None:
     """Check that distances can be measured in metres in the reference system of a cube.
@@ -68,52 +71,49 @@ def share(capacities: Sequence[float], most: int | None, total: int | None) -> l
 def random_points(geometry: Any, count: int, generator: np.random.Generator, geographic: bool) -> np.ndarray:
     """`count` different points (count, 2) of a geometry, evenly distributed over its area, length or points.
 
+    Invalid polygons are mended, and count as lines or points where they have no area.
+
     :param geographic: coordinates are degrees; polygons and lines over the antimeridian are cut there.
     """
     if geographic:
         geometry = cut_at_antimeridian(geometry)
-    dimension = shapely.get_dimensions(geometry)
-    if dimension == 0:
+    if not shapely.is_valid(geometry):
+        geometry = shapely.make_valid(geometry)
+    if shapely.get_dimensions(geometry) == 0:
         own = np.unique(shapely.get_coordinates(geometry), axis=0)
-        return own[generator.choice(len(own), count, replace=False)]
-    if dimension == 1 or shapely.area(geometry) == 0:
-        return _on_lines(geometry, count, generator)
-    return _in_polygons(geometry, count, generator)
+        return own[generator.choice(len(own), min(count, len(own)), replace=False)]
+    parts = shapely.get_parts(geometry)
+    largest = parts[shapely.get_dimensions(parts) == shapely.get_dimensions(geometry)]
+    return (_on_lines if shapely.get_dimensions(geometry) == 1 else _in_polygons)(largest, count, generator)
 
 
-def _on_lines(geometry: Any, count: int, generator: np.random.Generator) -> np.ndarray:
-    points, part = shapely.get_coordinates(shapely.get_parts(_lines(geometry)), return_index=True)
+def _on_lines(lines: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    points, part = shapely.get_coordinates(shapely.get_parts(lines), return_index=True)
     same = part[1:] == part[:-1]
     start, end = points[:-1][same], points[1:][same]
     lengths = np.hypot(*(end - start).T)
-    if not lengths.sum():
-        return points[:1]
     chosen = generator.choice(len(lengths), count, p=lengths / lengths.sum())
     return np.asarray(start[chosen] + generator.random((count, 1)) * (end - start)[chosen])
 
 
-def _lines(geometry: Any) -> Any:
-    return shapely.boundary(geometry) if shapely.get_dimensions(geometry) == 2 else geometry
-
-
-def _in_polygons(geometry: Any, count: int, generator: np.random.Generator) -> np.ndarray:
-    if not shapely.is_valid(geometry):
-        geometry = shapely.make_valid(geometry)
-    polygons = [part for part in shapely.get_parts(geometry) if shapely.get_dimensions(part) == 2]
-    triangles = shapely.get_parts(shapely.constrained_delaunay_triangles(shapely.multipolygons(polygons)))
+def _in_polygons(parts: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    polygons = shapely.multipolygons(shapely.get_parts(parts))
+    triangles = shapely.get_parts(shapely.constrained_delaunay_triangles(polygons))
     corners = shapely.get_coordinates(triangles).reshape(-1, 4, 2)[:, :3]
     areas = shapely.area(triangles)
     found = np.empty((0, 2))
-    shapely.prepare(geometry)
+    shapely.prepare(polygons)
     # rounding may put a point beyond an edge: such points are drawn again
-    while len(found) < count:
+    for _ in range(TURNS):
         chosen = generator.choice(len(areas), count - len(found), p=areas / areas.sum())
         weights = generator.random((len(chosen), 2))
         weights = np.where(weights.sum(axis=1, keepdims=True) > 1, 1 - weights, weights)
         a, b, c = corners[chosen].transpose(1, 0, 2)
         points = a + weights[:, :1] * (b - a) + weights[:, 1:] * (c - a)
-        found = np.unique(np.concatenate([found, points[shapely.intersects_xy(geometry, *points.T)]]), axis=0)
-    return generator.permutation(found)
+        found = np.unique(np.concatenate([found, points[shapely.intersects_xy(polygons, *points.T)]]), axis=0)
+        if len(found) == count:
+            return generator.permutation(found)
+    return found if len(found) else shapely.get_coordinates(shapely.point_on_surface(polygons))
 
 
 # -- at regular distances ---------------------------------------------------------------------------------

@@ -41,4 +41,6 @@ def load_url(url: str, format: str, options: Mapping[str, Any] | None = None, *,
             "FormatUnsuitable", message, hint=f"Check that the URL leads to a file of the format '{reader.name}'."
         ) from error
     assert isinstance(found, Cube)
+    if not found.is_lazy:
+        path.unlink()
     return found

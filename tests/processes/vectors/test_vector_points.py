@@ -96,6 +96,20 @@ def test_polygons_over_the_antimeridian(call: Call) -> None:
         assert abs((longitudes > 0).mean() - east) < 0.05
 
 
+def test_invalid_and_tiny_polygons(call: Call) -> None:
+    bow = shapely.Polygon([(0, 0), (10, 10), (10, 0), (0, 10)])
+    flat = shapely.Polygon([(0, 0), (10, 0), (5, 0)])
+    tiny = shapely.box(5e5, 5e6, np.nextafter(5e5, 6e5), np.nextafter(5e6, 6e6))
+    cube = cube_of(call, [bow, flat, tiny])
+    own = call("vector_to_random_points", data=cube, geometry_count=500, seed=1).labels("geometry")
+    points = shapely.get_coordinates(own[0])
+    assert len(points) == 500
+    assert shapely.intersects_xy(shapely.make_valid(bow), *points.T).all()
+    assert abs((points[:, 0] > 5).mean() - 0.5) < 0.1
+    assert shapely.get_coordinates(own[1])[:, 1].tolist() == [0] * 500
+    assert shapely.get_num_geometries(own[2]) >= 1
+
+
 def test_too_few_points_in_total(call: Call) -> None:
     with pytest.raises(OpenEOError) as caught:
         call("vector_to_random_points", data=cube_of(call), total_count=5)
