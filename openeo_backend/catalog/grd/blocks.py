@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import rasterio.errors
+import rasterio.features
 import rasterio.windows
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
@@ -109,6 +110,11 @@ class Imager:
     wanted: Wanted
     margin: int
     handles: Handles
+    soft: Callable[[str], None] | None = None
+    """Told about acquisitions that cannot be read, which are then skipped; None: they are errors."""
+
+    mask: BaseGeometry | None = None
+    """Pixels whose centre is outside are missing."""
 
     def block(self, step: int, rows: slice, columns: slice, heights: np.ndarray | None = None) -> np.ndarray:
         """The values of a part of the grid at one time step.
@@ -122,12 +128,24 @@ class Imager:
         open_ = np.ones(shape[1:], dtype=bool)
         for acquisition in self.steps[step]:
             if open_.any() and extent.intersects(acquisition.footprint):
-                seen = self._see(acquisition, place)
+                seen = self._try(acquisition, place)
                 if seen is not None:
                     values, covered = seen
                     out[:, open_ & covered] = values[:, open_ & covered]
                     open_ &= ~covered
+        if self.mask is not None:
+            block = crop(self.geobox, rows, columns)
+            out[:, rasterio.features.geometry_mask([self.mask], block.shape, block.affine)] = np.nan
         return out[None]
+
+    def _try(self, acquisition: Acquisition, place: _Place) -> tuple[np.ndarray, np.ndarray] | None:
+        try:
+            return self._see(acquisition, place)
+        except OpenEOError as error:
+            if self.soft is None:
+                raise
+            self.soft(error.message)
+            return None
 
     def _place(self, rows: slice, columns: slice, heights: np.ndarray | None) -> _Place:
         margin = self.margin if heights is not None else 0

@@ -15,10 +15,11 @@ from affine import Affine
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from odc.geo.geobox import GeoBox
+from shapely.geometry.base import BaseGeometry
 
 from openeo_backend.catalog.grd.blocks import Acquisition, Imager, Wanted
 from openeo_backend.catalog.grd.product import images, is_grd
-from openeo_backend.catalog.grid import lay
+from openeo_backend.catalog.grid import crs_of, lay
 from openeo_backend.catalog.load import LONLAT, Assembler, Assembly
 from openeo_backend.catalog.mosaic import Step
 from openeo_backend.catalog.read import Handles
@@ -52,7 +53,6 @@ def load_grd(what: Assembly, door: Any) -> Cube:
 
     :raises OpenEOError: FeatureUnsupported where items or bands of another kind are among them.
     """
-    handles = Handles()
     steps: dict[np.datetime64, list[Acquisition]] = {}
     for step in what.steps:
         for item in step.items:
@@ -67,9 +67,10 @@ def load_grd(what: Assembly, door: Any) -> Cube:
             steps.setdefault(step.label.astype("datetime64[ns]"), []).append(Acquisition(found, item.footprint))
     grid = _grid(what)
     wanted = Wanted(tuple(what.kept), amplitude=True)
-    values = _lazy(grid, list(steps.values()), wanted, handles, None)
+    mask = what.area.to(crs_of(grid)) if what.area is not None and not what.area.is_box else None
+    values = _lazy(Imager(grid, list(steps.values()), wanted, 0, what.handles, what.soft, mask), None)
     cube = Assembler.wrap(what, values, grid, None)
-    source = GrdSource(steps, handles, values.name)
+    source = GrdSource(steps, what.handles, values.name, what.soft, mask)
     bands = {name: Band(description="Digital numbers", unit=None) for name in what.kept}
     return cube.patch(bands=bands, source=source)
 
@@ -82,6 +83,12 @@ class GrdSource:
     handles: Handles
     name: str
     """Of the dask array that was loaded."""
+
+    soft: Callable[[str], None] | None = None
+    """Told about acquisitions that cannot be read; None: they are errors."""
+
+    mask: BaseGeometry | None = None
+    """Pixels whose centre is outside are missing, in the reference system of the cube."""
 
     def backscatter(self, cube: Cube, wanted: Wanted, heights: Heights | None) -> Cube:
         """The pixels, dates and polarisations of `cube` computed anew from the images.
@@ -101,7 +108,8 @@ class GrdSource:
         unknown = [name for name in wanted.polarisations if name not in known]
         if unknown:
             raise _changed(f"the bands {', '.join(unknown)} were not loaded")
-        values = _lazy(grid, steps, wanted, self.handles, heights)
+        margin = wanted.margin(_metres(grid)) if heights is not None else 0
+        values = _lazy(Imager(grid, steps, wanted, margin, self.handles, self.soft, self.mask), heights)
         data = xr.DataArray(
             values,
             dims=(t, bands, y, x),
@@ -162,16 +170,9 @@ def _grid(what: Assembly) -> GeoBox:
     return lay(GeoBox((1, 1), Affine(spacing, 0, 0, 0, -spacing, 0), crs), bounds)
 
 
-def _lazy(
-    grid: GeoBox,
-    steps: Sequence[Sequence[Acquisition]],
-    wanted: Wanted,
-    handles: Handles,
-    heights: Heights | None,
-) -> da.Array:
+def _lazy(imager: Imager, heights: Heights | None) -> da.Array:
     """The values (t, bands, y, x), one task per date and block."""
-    margin = wanted.margin(_metres(grid)) if heights is not None else 0
-    imager = Imager(grid, steps, wanted, margin, handles)
+    grid, margin, wanted = imager.geobox, imager.margin, imager.wanted
     cuts = [_cut(size) for size in grid.shape]
     terrain = heights(_widen(grid, margin)).data if heights is not None else None
     name = f"grd-{tokenize(grid, wanted)}-{id(imager)}"
@@ -185,10 +186,10 @@ def _lazy(
                 part = da.asarray(part).rechunk(part.shape)
                 parts.append(part)
                 given = ((part.name, 0, 0),)
-            for t in range(len(steps)):
+            for t in range(len(imager.steps)):
                 tasks[(name, t, 0, i, j)] = (imager.block, t, rows, columns, *given)
     chunks = (
-        (1,) * len(steps),
+        (1,) * len(imager.steps),
         (len(wanted.bands),),
         *(tuple(part.stop - part.start for part in cut) for cut in cuts),
     )

@@ -121,7 +121,8 @@ def map_places(size: int, east: float = 0.0, north: float = 0.0, step: float = 1
 def extent(size: int, **shift: float) -> dict[str, Any]:
     """The bounding box of `map_places`."""
     x, y, _, _ = map_places(size, **shift)
-    return {"west": x[0] - 5, "east": x[-1] + 5, "south": y[-1] - 5, "north": y[0] + 5, "crs": EPSG}
+    west, south, east, north = (float(side) for side in (x[0] - 5, y[-1] - 5, x[-1] + 5, y[0] + 5))
+    return {"west": west, "south": south, "east": east, "north": north, "crs": EPSG}
 
 
 # -- tables ---------------------------------------------------------------------------------------------

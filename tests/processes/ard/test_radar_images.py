@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import dask
 import grd_product as grd
 import numpy as np
@@ -14,14 +18,24 @@ from ard_cubes import Messages, no_computes
 from scipy import ndimage
 
 from openeo_backend.catalog.catalog import Catalog
+from openeo_backend.catalog.grd.product import Reader
+from openeo_backend.catalog.hrefs import Gate
 from openeo_backend.catalog.request import LoadRequest
 from openeo_backend.cube import Cube
 from openeo_backend.cube.geoid import geoid_height
 from openeo_backend.cube.grid import take
 from openeo_backend.errors import OpenEOError
+from openeo_backend.graph.callback import Scope
+from openeo_backend.graph.check import check
+from openeo_backend.graph.evaluate import evaluate
+from openeo_backend.graph.parse import parse
+from openeo_backend.graph.pushdown import hints
+from openeo_backend.net.door import Door
 from openeo_backend.processes.environment import Env
 from openeo_backend.processes.filters import filter_bands
 from openeo_backend.processes.radar import ard_normalized_radar_backscatter, sar_backscatter
+from openeo_backend.processes.registry import Registry
+from openeo_backend.settings import CatalogSettings, CollectionSettings, NetSettings
 
 SIZE = 60
 LINE, PIXEL = np.meshgrid(np.arange(grd.LINES), np.arange(grd.PIXELS), indexing="ij")
@@ -282,3 +296,127 @@ def test_products_without_their_documents(tmp_path: Path) -> None:
     path.write_text("<product/>")
     cube, env = load(grd.open_catalog(tmp_path / "grd" / "collection.json"))
     refuses("FileContentInvalid", "imageInformation", lambda: cube.data.compute())
+
+
+def test_polygons_cut_the_images(tmp_path: Path) -> None:
+    x, y, lon, lat = grd.map_places(SIZE)
+    corners = [[lon[0, 0], lat[0, 0]], [lon[0, -1], lat[0, -1]], [lon[-1, 0], lat[-1, 0]], [lon[0, 0], lat[0, 0]]]
+    triangle = {"type": "Polygon", "coordinates": [[list(map(float, corner)) for corner in corners]]}
+    catalog = grd.open_catalog(grd.write_grd(tmp_path / "grd", RAMPS))
+    env = surroundings(catalog)
+    cube = catalog.load("GRD", LoadRequest(spatial_extent=triangle), env)
+    for values in (cube.data, sar_backscatter(cube, "beta0", env=env).data):
+        missing = np.isnan(values.compute().values[0, 0])
+        assert missing[-5:, -5:].all()
+        assert not missing[2:20, 2:20].any()
+        assert 0.4 < missing.mean() < 0.6
+
+
+def test_unreadable_items_are_told_or_errors(tmp_path: Path) -> None:
+    path = grd.write_grd(tmp_path / "grd", RAMPS)
+    (tmp_path / "grd" / "vv.tif").write_bytes(b"nothing")
+    catalog = grd.open_catalog(path)
+    cube, env = load(catalog)
+    refuses("AssetUnreadable", "S1A_IW_GRDH_TEST", lambda: cube.data.compute())
+    soft = dataclasses.replace(env, options={"soft_errors": True})
+    cube = catalog.load("GRD", LoadRequest(spatial_extent=grd.extent(SIZE)), soft)
+    assert np.isnan(sar_backscatter(cube, "beta0", env=soft).data.compute().values).all()
+    assert any(level == "warning" and "'vv'" in text for level, text in soft.log.entries)  # type: ignore[attr-defined]
+
+
+def test_two_images_of_a_pass_complete_each_other(tmp_path: Path) -> None:
+    cut = {name: np.where(LINE <= 150, image, 0) for name, image in RAMPS.items()}
+    rest = {name: np.where(LINE >= 149, image, 0) for name, image in RAMPS.items()}
+    path = grd.write_grd(tmp_path / "grd", cut)
+    other = grd.write_grd(tmp_path / "rest", rest)
+    for file in other.parent.iterdir():
+        if file.name != "collection.json":
+            file.rename(path.parent / f"rest-{file.name}")
+    text = (path.parent / "rest-S1A_IW_GRDH_TEST.json").read_text()
+    for old, new in (("./", "./rest-"), ("S1A_IW_GRDH_TEST", "S1A_IW_GRDH_REST"), ("05:30:00Z", "05:30:25Z")):
+        text = text.replace(old, new)
+    (path.parent / "rest-S1A_IW_GRDH_TEST.json").write_text(text)
+    document = json.loads(path.read_text())
+    document["links"].append({"rel": "item", "href": "./rest-S1A_IW_GRDH_TEST.json"})
+    path.write_text(json.dumps(document))
+    catalog = Catalog(
+        [str(path)], CatalogSettings(collections={"GRD": CollectionSettings(mosaic="utc_day")}), Door(NetSettings())
+    )
+    cube, _ = load(catalog)
+    found = cube.data.compute().values
+    assert len(found) == 1
+    np.testing.assert_allclose((found[0, 0] - 200) / 100, expected_places(0.0)[0], atol=0.01)
+
+
+class Storage(BaseHTTPRequestHandler):
+    """Answers like a bucket `bucket` with an object `a.xml`, and a web server with the same."""
+
+    def do_GET(self) -> None:
+        found = self.path.split("?")[0] in ("/bucket/a.xml", "/a.xml")
+        body = b"<a/>" if found else b""
+        self.send_response(200 if found else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Last-Modified", "Wed, 21 Jun 2023 05:30:00 GMT")
+        self.send_header("ETag", '"1"')
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def test_documents_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Storage)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    known = {"ENDPOINT_URL": address, "ALLOW_HTTP": "true", "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b"}
+    for name, value in {**known, "REGION": "eu-central-1"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    try:
+        door = Door(NetSettings(), (address,))
+        read = Reader(Gate(None, door.check, ["bucket"]), door)
+        assert read("s3://bucket/a.xml") == b"<a/>"
+        assert read(f"{address}/a.xml") == b"<a/>"
+        refuses("AssetUnreadable", "b.xml", read, "s3://bucket/b.xml")
+        refuses("PermissionsInsufficient", "other", read, "s3://other/a.xml")
+        refuses("PermissionsInsufficient", "passwd", read, "/etc/passwd")
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_tasks_travel_to_other_machines(tmp_path: Path) -> None:
+    paths = grd.write_grd(tmp_path / "grd", RAMPS), grd.write_dem(tmp_path / "dem", hill())
+    cube, env = load(grd.open_catalog(*paths), 10)
+    result = sar_backscatter(cube, "beta0", env=env).data.data
+    graph = cloudpickle.loads(cloudpickle.dumps(dict(result.dask)))
+    key = next(iter(dask.core.flatten(result.__dask_keys__())))
+    np.testing.assert_array_equal(dask.get(graph, key), result.compute())
+
+
+def test_graphs_narrow_the_load(tmp_path: Path) -> None:
+    catalog = grd.open_catalog(grd.write_grd(tmp_path / "grd", RAMPS))
+    registry = Registry.predefined()
+    nodes = {
+        "load": {
+            "process_id": "load_collection",
+            "arguments": {"id": "GRD", **dict.fromkeys(["spatial_extent", "temporal_extent"])},
+        },
+        "radar": {
+            "process_id": "sar_backscatter",
+            "arguments": {"data": {"from_node": "load"}, "coefficient": "sigma0-ellipsoid", "mask": False},
+        },
+        "box": {
+            "process_id": "filter_bbox",
+            "arguments": {"data": {"from_node": "radar"}, "extent": grd.extent(20)},
+            "result": True,
+        },
+    }
+    graph = parse(nodes, max_nodes=100, max_depth=10)
+    assert check(graph, registry) == []
+    env = dataclasses.replace(surroundings(catalog), hints=hints(graph, registry, ["load_collection"]))
+    result = evaluate(graph, registry, Scope(), env)
+    assert result.data.shape == (1, 2, 20, 20)
+    expected, _ = load(catalog, 20)
+    expected = sar_backscatter(expected, "sigma0-ellipsoid", env=env)
+    np.testing.assert_allclose(result.data.compute().values, expected.data.compute().values, rtol=1e-4)
