@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import click
@@ -104,14 +105,19 @@ def work(settings: Settings) -> int:
 
 
 def _watch(roles: list[Role]) -> int:
-    stopping = False
+    stopping = 0.0  # since when
 
     def stop(*_: object) -> None:
         nonlocal stopping
-        stopping = True
+        # terminals and wrappers may both pass on one Ctrl+C
+        again = stopping and time.monotonic() - stopping > 1
         for role in roles:
             if role.pid:
-                os.kill(role.pid, signal.SIGTERM)
+                os.kill(role.pid, signal.SIGKILL if again else signal.SIGTERM)
+        if not stopping:
+            stopping = time.monotonic()
+            with suppress(OSError):  # nobody may be reading any more
+                click.echo("Stopping; running jobs get some seconds and are given back then. Once more stops at once.")
 
     for role in roles:
         _start(role)

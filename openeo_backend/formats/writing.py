@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from openeo_backend.cube.cube import Cube
 from openeo_backend.errors import OpenEOError
-from openeo_backend.formats.asset import Asset, Progress
+from openeo_backend.formats.asset import Asset, Format, Progress
 from openeo_backend.formats.images import grid
 from openeo_backend.formats.names import slug
 from openeo_backend.formats.options import check_options
@@ -31,7 +31,7 @@ def write_result(
 
     File names begin with `stem` (or the option `filename_prefix`) and differ from all that are in the folder.
     `progress(done, planned)` is called in this thread; what it raises stops the writing. `warn` gets a sentence
-    per option that is not known.
+    per option that is not known, and one of pictures that look black.
 
     :raises OpenEOError: FormatUnsuitable (unknown format, or one that cannot hold the value), DataCubeEmpty,
         ProcessParameterInvalid (an option's value).
@@ -52,7 +52,21 @@ def write_result(
     # Files are written aside and moved: no name of an earlier result is overwritten, no failure leaves a half file.
     with TemporaryDirectory(dir=folder, prefix=".writing-") as aside:
         assets = format.write(value, Path(aside), slug(str(prefix or stem)), chosen, progress)
+        if not chosen.get("scale") and not chosen.get("colormap"):
+            _warn_of_black(format, assets, warn)
         return [_move(asset, folder) for asset in assets]
+
+
+def _warn_of_black(format: Format, assets: Sequence[Asset], warn: Callable[[str], None]) -> None:
+    """Reflectance or an index, written as it is: the commonest surprise with pictures."""
+    if not format.media_type.startswith("image/") or format.media_type.startswith("image/tiff"):
+        return
+    highest = [band.maximum for asset in assets for band in asset.bands if band.maximum is not None]
+    if highest and max(highest) <= 1:
+        warn(
+            f"The {format.name} looks black: no value is above {max(highest):g}, and values become 0-255 as they are. "
+            "Scale them with linear_scale_range before, or with the option 'scale' (two numbers that become 0 and 255)."
+        )
 
 
 def _move(asset: Asset, folder: Path) -> Asset:

@@ -70,6 +70,19 @@ def test_unknown_options_are_warned_of(make_cube: Make, tmp_path: Path) -> None:
     assert "tile_grid_of_mine" in said[0]
 
 
+def test_black_pictures_are_warned_of(make_cube: Make, tmp_path: Path) -> None:
+    warnings: list[str] = []
+    index = make_cube(RNG.random((8, 8), "f4"), ["y", "x"])
+    for options in ({}, {"scale": [0, 1]}):
+        write_result(index, "PNG", options, tmp_path, "ndvi", quiet, warnings.append)
+    bright = make_cube(RNG.random((8, 8), "f4") * 200, ["y", "x"])
+    write_result(bright, "PNG", {}, tmp_path, "bright", quiet, warnings.append)
+    write_result(index, "GTiff", {}, tmp_path, "ndvi", quiet, warnings.append)
+    (warning,) = warnings
+    assert "looks black" in warning
+    assert "linear_scale_range" in warning
+
+
 def test_names_stay_unique(make_cube: Make, tmp_path: Path) -> None:
     cube = make_cube(np.zeros((1, 2, 2)), "tyx")
     names = [
