@@ -64,6 +64,9 @@ def open_address(url: str, documents: Documents, most: int) -> tuple[Source, str
     if kind == "Feature":
         return _fixed(url, [read_item(enrich(document, _parent(document, url, documents)), url)], document)
     if kind == "FeatureCollection":
+        collection = _listed(document, url)
+        if collection is not None:
+            return open_address(collection, documents, most)
         return _fixed(url, _found(document, url, documents, most), document)
     if kind == "Collection":
         return _collection(url, document, documents, most)
@@ -74,6 +77,14 @@ def open_address(url: str, documents: Documents, most: int) -> tuple[Source, str
         f"The document at {url} is not STAC: its type is {kind!r}.",
         hint="Give the URL of a STAC Item, Collection, Catalog or API.",
     )
+
+
+def _listed(document: Mapping[str, Any], url: str) -> str | None:
+    """The address of the collection of which a list of items is simply all, page by page: it can be searched."""
+    parts = urlsplit(url)
+    if not parts.path.rstrip("/").endswith("/items") or set(parse_qs(parts.query)) - {"limit"}:
+        return None
+    return next(iter(links(document, url, "collection")), None)
 
 
 def _parent(document: Mapping[str, Any], url: str, documents: Documents) -> Mapping[str, Any]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -102,7 +103,7 @@ def _open_zarr(address: str, door: Requests | None) -> xr.Dataset:
         decode_cf=False,
         chunks=None,
         cache=False,
-        consolidated=None if not isinstance(store, ReadStore) else _is_consolidated(store),
+        consolidated=_is_consolidated(store.read if isinstance(store, ReadStore) else partial(_read, root)),
     )
 
 
@@ -117,11 +118,16 @@ def _store(root: str, is_zip: bool, door: Requests | None) -> Any:
     return zip_store(root, root) if is_zip else LocalStore(root, read_only=True)
 
 
-def _is_consolidated(store: ReadStore) -> bool:
+def _read(root: str, key: str) -> bytes | None:
+    path = Path(root) / key
+    return path.read_bytes() if path.is_file() else None
+
+
+def _is_consolidated(read: Callable[[str], bytes | None]) -> bool:
     """Whether the metadata of all arrays are in one document, without which a store elsewhere cannot be listed."""
-    text = store.read("zarr.json")
+    text = read("zarr.json")
     told = json.loads(text) if text else {}
-    return bool(told.get("consolidated_metadata")) or store.read(".zmetadata") is not None
+    return bool(told.get("consolidated_metadata")) or read(".zmetadata") is not None
 
 
 class ArrayFile:

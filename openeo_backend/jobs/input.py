@@ -87,14 +87,13 @@ class OwnResults:
         if job.status != "finished" or job.result is None:
             raise _missing(job)
         place = self._place(job, folder)
-        links = results.Links(
-            canonical=f"/jobs/{job.id}/results",
-            expires=self._signer.now(),
-            file=lambda name: str(place / name),
-            item=lambda id: f"/results/{job.id}/{job.result_attempt}/items/{id}",
-        )
+        server = self._settings.server
+        root = (server.public_url or f"http://{server.host}:{server.port}").rstrip("/")
+        address = f"{root}/openeo/1.2/jobs/{job.id}/results"
+        # What is derived from a result refers to it as a whole: single items have signed links only.
+        links = results.Links(address, self._signer.now(), lambda name: str(place / name), lambda id: address)
         found = [results.item(job, id, links) for id in results.items(job) if only in (None, id)]
-        return Result(links.canonical, results.collection(job, links), [item for item in found if item], place)
+        return Result(address, results.collection(job, links), [item for item in found if item], place)
 
     def _place(self, job: Job, folder: Callable[[], Path]) -> Path:
         """The folder with the files of a job; those in S3 are copied to this machine first."""
