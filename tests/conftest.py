@@ -7,13 +7,12 @@ import logging
 import os
 import shutil
 import socket
-import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from servers import PostgreSQL
 
 from openeo_backend.sandbox.gdal import gdal_environment
 
@@ -76,33 +75,12 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a PostgreSQL server of this machine, started for the tests; skipped where there is none."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(shutil.which("initdb") or "/")]
-    if not programs[-1].is_file():
-        pytest.skip("PostgreSQL is not installed on this machine")
-    if os.geteuid() == 0 and shutil.which("su") is None:
-        pytest.skip("PostgreSQL does not run as root, and there is no su")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    home = Path(tempfile.mkdtemp(prefix="pg-"))
-    data = home / "data"
-
-    def run(command: str) -> None:
-        line = f"{programs[-1].parent}/{command}"
-        arguments = ["su", "postgres", "-s", "/bin/sh", "-c", line] if os.geteuid() == 0 else ["sh", "-c", line]
-        subprocess.run(arguments, check=True, cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    if os.geteuid() == 0:
-        shutil.chown(home, "postgres")
-    options = f"-p {port} -k {home} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=60"
+    server = PostgreSQL()
     try:
-        run(f"initdb -D {data} -A trust -U tests --no-sync -E UTF8")
-        run(f"pg_ctl -D {data} -w -l {home}/log -o '{options}' start")
-        yield f"postgresql://tests@127.0.0.1:{port}"
+        server.start()
+        yield server.url
     finally:
-        if data.is_dir():
-            run(f"pg_ctl -D {data} -m immediate stop")
-        shutil.rmtree(home, ignore_errors=True)
+        server.remove()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
 from openeo_backend.errors import OpenEOError
 
 if TYPE_CHECKING:
-    from obstore import GetOptions
+    from obstore import GetOptions, PutMode, UpdateVersion
+    from obstore.store import RetryConfig
+
+#: How often, and how long, a request to S3 is tried again that failed on the way or by the server's fault.
+RETRIES: RetryConfig = {
+    "max_retries": 6,
+    "retry_timeout": timedelta(seconds=60),
+    "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=5), "base": 2},
+}
 
 #: Bytes of one part of an upload and of one read while streaming.
 PART, CHUNK = 8 * 2**20, 2**20
+
+#: How often a change is tried again because somebody else was faster.
+ATTEMPTS = 20
 
 
 class Objects(Protocol):
@@ -42,6 +57,12 @@ class Objects(Protocol):
 
     def delete(self, prefix: str) -> int:
         """Delete everything under a prefix; returns how many objects. Nothing there is fine."""
+
+    def update(self, key: str, change: Callable[[bytes | None], bytes]) -> None:
+        """Replace an object (of moderate size) by what `change` makes of it; of None where there is none yet.
+
+        What others write meanwhile is not lost: `change` is called again with it.
+        """
 
 
 class StoredObjects:
@@ -100,6 +121,41 @@ class StoredObjects:
             raise _failure("delete", prefix, error) from error
         return len(keys)
 
+    def update(self, key: str, change: Callable[[bytes | None], bytes]) -> None:
+        try:
+            if isinstance(self._store, LocalStore):
+                with _locked(self._store):
+                    obstore.put(self._store, key, change(self._read(key)[0]))
+                return
+            for _ in range(ATTEMPTS):
+                content, mode = self._read(key)
+                with suppress(AlreadyExistsError, PreconditionError):
+                    obstore.put(self._store, key, change(content), mode=mode, use_multipart=False)
+                    return
+        except (BaseError, OSError) as error:
+            raise _failure("change", key, error) from error
+        raise _failure("change", key, TimeoutError())
+
+    def _read(self, key: str) -> tuple[bytes | None, PutMode]:
+        """An object, and the condition that nobody has replaced it since."""
+        try:
+            found = obstore.get(self._store, key)
+        except FileNotFoundError:
+            return None, "create"
+        tags = {name: found.meta.get(name) for name in ("e_tag", "version")}
+        return bytes(found.bytes()), cast("UpdateVersion", {name: tag for name, tag in tags.items() if tag})
+
+
+@contextmanager
+def _locked(store: LocalStore) -> Iterator[None]:
+    """Nobody else on this machine is here for the same folder."""
+    folder = os.open(str(store.prefix), os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
 
 def open_objects(place: str) -> StoredObjects:
     """The objects in a folder, or in an s3://BUCKET/PREFIX with the credentials of the environment (AWS_...).
@@ -108,7 +164,7 @@ def open_objects(place: str) -> StoredObjects:
     """
     try:
         if place.startswith("s3://"):
-            return StoredObjects(S3Store.from_url(place))
+            return StoredObjects(S3Store.from_url(place, retry_config=RETRIES))
         return StoredObjects(LocalStore(prefix=Path(place).absolute(), automatic_cleanup=True, mkdir=True))
     except (BaseError, OSError, ValueError) as error:
         raise _failure("open", place, error) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Mapping
@@ -231,3 +232,21 @@ def test_what_depends_on_pixels_is_not_estimated(engine: Engine, tmp_path: Path)
     assert outcome.error is not None
     assert outcome.error["code"] == "EstimateComplexity"
     assert "fit_class_random_forest" in outcome.error["message"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_told_as_such(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(*arguments: Any) -> None:
+        try:
+            raise OSError(number, "full")
+        except OSError as error:
+            raise RuntimeError("a library's own words") from error
+
+    monkeypatch.setattr("openeo_backend.run.execute.write_result", full)
+    save = node("save_result", "load", format="netCDF")
+    outcome = run(engine, request(tmp_path / "out", "save", load=load("B04"), save=save))
+    assert outcome.error is not None
+    assert outcome.error["code"] == "StorageFailure"
+    assert outcome.error["path"] == [{"node_id": "save", "process_id": "save_result"}]
