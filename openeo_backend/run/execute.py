@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import shutil
@@ -78,6 +79,9 @@ def execute(request: RunRequest, engine: Engine, report: Callable[[Event], None]
 
 
 def _failed(error: OpenEOError, meter: Meter) -> Outcome:
+    if _is_full(error):
+        hint = "Ask for smaller results, or tell the operator."
+        error = OpenEOError("StorageFailure", "There is no space left for the results.", hint=hint, path=error.path)
     if error.code == "Internal":
         reference = uuid.uuid4().hex[:12]
         logger.error("run failed, reference %s", reference, exc_info=error)
@@ -86,6 +90,15 @@ def _failed(error: OpenEOError, meter: Meter) -> Outcome:
         )
     waiting = error.data.get("waiting_for") if isinstance(error.data, Mapping) else None
     return Outcome(error={**error.json(), "status": error.status}, usage=meter.usage(), waiting_for=waiting)
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether a full disk, or a limit on files, is behind a failure."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _execute(request: RunRequest, engine: Engine, journal: Journal, meter: Meter) -> Outcome:
@@ -132,13 +145,14 @@ def _write(saved: list[Saved], request: RunRequest, journal: Journal) -> tuple[l
     files: list[dict[str, Any]] = []
     provenance = Provenance()
     stems: set[str] = set()
+    sizes = [_size(result.value) for result in saved]
     for index, result in enumerate(saved):
         with trace.entered((NodeRef(result.node, "save_result"),)):
             stem = _stem(request.title, result.node, len(saved), stems)
 
-            def progress(done: int, planned: int, before: int = index) -> None:
+            def progress(done: int, planned: int, index: int = index) -> None:
                 share = done / planned if planned else 1.0
-                journal.progress(before + share, len(saved))
+                journal.progress(sum(sizes[:index]) + share * sizes[index], sum(sizes))
 
             def warn(message: str) -> None:
                 journal.log("warning", message)
@@ -153,6 +167,11 @@ def _write(saved: list[Saved], request: RunRequest, journal: Journal) -> tuple[l
             if isinstance(result.value, Cube):
                 provenance = provenance.merge(result.value.provenance)
     return files, provenance
+
+
+def _size(value: Any) -> int:
+    """Values of a result: what its share of the progress is measured by."""
+    return max(int(value.data.size), 1) if isinstance(value, Cube) else 1
 
 
 def _picture(asset: Asset) -> Asset:
