@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import dask.array as da
 import numpy as np
@@ -128,12 +128,6 @@ class _Rows:
     values: np.ndarray
     counts: np.ndarray | None
     """Total and valid counts on a last axis."""
-
-
-class _Part(Protocol):
-    """What a block hands on of geometries that it does not finish."""
-
-    ids: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
