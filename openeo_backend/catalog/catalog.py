@@ -12,6 +12,7 @@ from openeo_backend.catalog.address import open_address, open_source
 from openeo_backend.catalog.bands import AssetBand, collection_bands, item_bands, pick_bands
 from openeo_backend.catalog.describe import describe, dimension_names
 from openeo_backend.catalog.documents import Documents, Door
+from openeo_backend.catalog.exported import ExportedSource
 from openeo_backend.catalog.grd.load import load_grd, needs_imaging
 from openeo_backend.catalog.hrefs import Gate, is_url
 from openeo_backend.catalog.item import Item
@@ -46,6 +47,9 @@ class Catalog:
         self._door = door
         self._results = results
         self._sources = [open_source(address, door, settings.max_items) for address in sources]
+        self._exported = ExportedSource(settings.exports, door, settings.max_items) if settings.exports else None
+        if self._exported is not None:
+            self._sources.append(self._exported)
         self._described: dict[str, dict[str, Any]] = {}
         unknown = set(settings.collections) - set(self.ids())
         if unknown and self._sources:
@@ -66,8 +70,8 @@ class Catalog:
 
         :raises OpenEOError: CollectionNotFound.
         """
-        if id not in self._described:
-            source = self._source(id)
+        source = self._source(id)
+        if id not in self._described or source is self._exported:
             self._described[id] = describe(
                 source.collection(id), source.sample(id), self._settings_of(id), source.complete()
             )

@@ -12,13 +12,13 @@ from openeo_backend.cube.pixels import PixelArray
 from openeo_backend.errors import OpenEOError
 from openeo_backend.formats.registry import find
 from openeo_backend.graph.effects import Effect
-from openeo_backend.processes.environment import Env, Saved
+from openeo_backend.processes.environment import Env, Saved, StacResource
 from openeo_backend.processes.registry import process
 
 
 @process("save_result", effect=Effect())
-def save_result(data: Any, format: str, options: Mapping[str, Any] | None = None, *, env: Env) -> bool:
-    """Hand `data` to the writer of a format; always true.
+def save_result(data: Any, format: str, options: Mapping[str, Any] | None = None, *, env: Env) -> StacResource:
+    """Hand `data` to the writer of a format; what is returned can be changed and exported as STAC.
 
     :raises OpenEOError: FormatUnsuitable for an unknown format; DataCubeEmpty for a cube without pixels.
     """
@@ -28,8 +28,9 @@ def save_result(data: Any, format: str, options: Mapping[str, Any] | None = None
     if isinstance(data, Cube) and data.data.size == 0:
         shape = ", ".join(f"{name}: {size}" for name, size in data.data.sizes.items())
         raise OpenEOError("DataCubeEmpty", f"The data cube contains no values ({shape}).")
-    env.saved.append(Saved(data, found.name, dict(options or {}), env.node))
-    return True
+    saved = Saved(data, found.name, dict(options or {}), env.node)
+    env.saved.append(saved)
+    return StacResource(saved)
 
 
 @process("inspect", effect=Effect())

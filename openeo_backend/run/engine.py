@@ -39,7 +39,8 @@ class Engine:
         sources = tuple(settings.catalog.sources)
         door = Door(settings.net, sources)
         registry = Registry.predefined(lambda name: bool(value_of(settings, name)))
-        return cls(settings, registry, Catalog(sources, settings.catalog, door, results), door, open_services(settings))
+        catalog = Catalog(sources, settings.catalog, door, results)
+        return cls(settings, registry, catalog, door, open_services(settings, catalog))
 
     def plan(
         self,

@@ -21,11 +21,13 @@ from openeo_backend.formats.writing import default_format, write_result
 from openeo_backend.graph import trace
 from openeo_backend.graph.callback import Scope
 from openeo_backend.graph.evaluate import evaluate
+from openeo_backend.net.door import Door
 from openeo_backend.processes.environment import SCRATCH, Env, Saved
 from openeo_backend.run.compute import computing
 from openeo_backend.run.describe import describe
 from openeo_backend.run.engine import Engine
 from openeo_backend.run.estimate import refuse_effects, size_of, without_pixels
+from openeo_backend.run.exports import export_all
 from openeo_backend.run.journal import Journal, Meter
 from openeo_backend.run.plan import Plan
 from openeo_backend.run.request import Event, Outcome, RunRequest
@@ -129,9 +131,16 @@ def _execute(request: RunRequest, engine: Engine, journal: Journal, meter: Meter
         if isinstance(value, Cube) and not value.dimensions and not env.saved:
             return Outcome(value=_empty(value), has_value=True, usage=meter.usage())
         if not saved:
+            _export(env, [], request, engine, journal)
             return Outcome(value=_plain(value), has_value=True, usage=meter.usage())
         files, provenance = _write(saved, request, journal)
+        _export(env, files, request, engine, journal)
         return Outcome(files=tuple(files), provenance=asdict(provenance), usage=meter.usage())
+
+
+def _export(env: Env, files: list[dict[str, Any]], request: RunRequest, engine: Engine, journal: Journal) -> None:
+    most = engine.settings.catalog.max_items
+    export_all(env, files, request, Door(engine.settings.net), most, lambda message: journal.log("info", message))
 
 
 def _unsaved(value: Any, plan: Plan) -> list[Saved]:

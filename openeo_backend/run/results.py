@@ -139,10 +139,10 @@ def collection(job: Job, links: Links) -> dict[str, Any]:
         "links": _links(job, links),
         "assets": {file["name"]: asset(file, links) for file in files},
     }
-    dimensions = _dimensions(files)
-    if dimensions:
-        document["cube:dimensions"] = dimensions
-    document["stac_extensions"] = _extensions(files, with_cube=bool(dimensions))
+    found = dimensions(files)
+    if found:
+        document["cube:dimensions"] = found
+    document["stac_extensions"] = _extensions(files, with_cube=bool(found))
     return without_nulls(document)
 
 
@@ -281,10 +281,10 @@ def _feature(job: Job, id: str, files: Sequence[File], links: Links) -> dict[str
     projections = [projection(file) for file in files if file.get("proj")]
     if projections and all(p == projections[0] for p in projections):
         document["properties"] |= projections[0]
-    dimensions = _dimensions(files)
-    if dimensions:
-        document["properties"]["cube:dimensions"] = dimensions
-    document["stac_extensions"] = _extensions(files, with_cube=bool(dimensions))
+    found = dimensions(files)
+    if found:
+        document["properties"]["cube:dimensions"] = found
+    document["stac_extensions"] = _extensions(files, with_cube=bool(found))
     return document
 
 
@@ -346,7 +346,7 @@ def _summaries(files: Sequence[File]) -> dict[str, Any]:
     return summaries
 
 
-def _dimensions(files: Sequence[File]) -> dict[str, Any]:
+def dimensions(files: Sequence[File]) -> dict[str, Any]:
     """Dimensions that all files agree on, with the union of labels and extents of those they do not."""
     merged: dict[str, Any] = {}
     for file in files:

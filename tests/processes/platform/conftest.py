@@ -15,10 +15,12 @@ from odc.geo.crs import CRS
 from ogc_server import Ogc
 from werkzeug.serving import make_server
 
+from openeo_backend.catalog.catalog import Catalog
 from openeo_backend.cube import Cube, Dimension
 from openeo_backend.graph.callback import Scope
 from openeo_backend.graph.evaluate import evaluate
 from openeo_backend.graph.parse import parse
+from openeo_backend.net.door import Door
 from openeo_backend.processes.environment import Env
 from openeo_backend.processes.registry import Registry
 from openeo_backend.run.services import open_services
@@ -65,10 +67,11 @@ def evaluate_with(tmp_path: Path, registry: Registry) -> Callable[..., Any]:
 
     def run(settings: dict[str, Any], nodes: dict[str, Any], user: str | None = "alice", **parameters: Any) -> Any:
         opened = Settings.model_validate({"data_dir": str(tmp_path / "data"), **settings})
+        catalog = Catalog([], opened.catalog, Door(opened.net))
         folder = tmp_path / "run"
         folder.mkdir(exist_ok=True)
         log = lambda *args, **more: None  # noqa: E731
-        env = Env(log=log, user=user, folder=folder, services=open_services(opened))
+        env = Env(log=log, user=user, folder=folder, services=open_services(opened, catalog))
         return evaluate(parse(nodes), registry, Scope(parameters), env)
 
     return run
