@@ -362,7 +362,7 @@ def test_two_thousand_polygons(call: Call, make: Any) -> None:
     found = call(
         "aggregate_spatial", data=raster(data, chunks=(512, 512)), geometries=geojson(given), reducer=make("mean")
     ).data.compute()
-    assert time.monotonic() - begin < 12
+    assert time.monotonic() - begin < 30
     for index in (0, 777, 1999):
         mask = rasterize([(given[index], 1)], out_shape=data.shape, transform=TRANSFORM).astype(bool)
         np.testing.assert_allclose(found[index], data[mask].mean(), rtol=1e-4, atol=1e-6)
