@@ -91,7 +91,7 @@ class OwnResults:
         root = (server.public_url or f"http://{server.host}:{server.port}").rstrip("/")
         address = f"{root}/openeo/1.2/jobs/{job.id}/results"
         # What is derived from a result refers to it as a whole: single items have signed links only.
-        links = results.Links(address, self._signer.now(), lambda name: str(place / name), lambda id: address)
+        links = results.Links(address, self._signer.now(), lambda name: (place / name).as_uri(), lambda id: address)
         found = [results.item(job, id, links) for id in results.items(job) if only in (None, id)]
         return Result(address, results.collection(job, links), [item for item in found if item], place)
 

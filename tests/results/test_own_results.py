@@ -156,7 +156,7 @@ def test_what_is_not_there_is_told(sites, catalog):
     assert unknown.value.code == "JobNotFound"
 
 
-@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # of odc-geo
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning", "ignore::DeprecationWarning")  # of odc-geo
 def test_others_read_results_without_our_code(sites, catalog, values):
     site = sites("a", str(catalog))
     job = site.job(graph("GTiff"))
