@@ -15,6 +15,7 @@ from odc.geo.geobox import GeoBox
 from shapely import box
 from shapely.geometry.base import BaseGeometry
 
+from openeo_backend.catalog.grd.annotation import Annotation
 from openeo_backend.catalog.grd.product import Image
 from openeo_backend.catalog.read import Handles, crop
 from openeo_backend.cube.backscatter import calibrate, interpolate
@@ -167,13 +168,7 @@ class Imager:
             return None
         annotation = acquisition.images[present[0]].annotation
         view = annotation.view
-        level = float(np.mean([value for row in annotation.heights.values for value in row]))
-        rows, columns, _ = view.locate(ecef(place.lon, place.lat, np.full(place.lon.shape, level)))
-        smooth = annotation.heights.points(rows, columns)
-        heights = smooth
-        if place.heights is not None:
-            above = place.heights + geoid_height(place.lon, place.lat)
-            heights = np.where(np.isnan(above), smooth, above)
+        heights = _ground(place, annotation)
         points = ecef(place.lon, place.lat, heights)
         rows, columns, times = view.locate(points)
         window = _window(rows[place.inner], columns[place.inner], view.shape)
@@ -306,6 +301,20 @@ class _Seen:
         steps, *_ = np.linalg.lstsq(np.stack([down, right], axis=-1), look, rcond=None)
         steps /= np.hypot(*steps)
         return (float(steps[0]), float(steps[1])), float(np.linalg.norm(steps[0] * down + steps[1] * right))
+
+
+def _ground(place: _Place, annotation: Annotation) -> np.ndarray:
+    """Heights above the ellipsoid: the terrain's, and the tie points' where those are not known."""
+    above = np.full(place.lon.shape, np.nan)
+    if place.heights is not None:
+        above = place.heights + geoid_height(place.lon, place.lat)
+    gaps = np.isnan(above)
+    if gaps.any():
+        level = np.mean([value for row in annotation.heights.values for value in row])
+        lon, lat = place.lon[gaps], place.lat[gaps]
+        rows, columns, _ = annotation.view.locate(ecef(lon, lat, np.full(lon.shape, level)))
+        above[gaps] = annotation.heights.points(rows, columns)
+    return above
 
 
 def _window(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> tuple[slice, slice] | None:

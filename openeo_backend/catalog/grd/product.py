@@ -80,6 +80,8 @@ class Image:
 
 def is_grd(item: Item) -> bool:
     """Whether the item has images in radar geometry with what is needed to calibrate them."""
+    if not any("calibration" in key.lower() for key in item.assets):
+        return False
     return any(
         _documents(item, band.asset) and asset_grid(item, item.assets[band.asset]) is None
         for band in item_bands(item).values()
