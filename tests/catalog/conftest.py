@@ -176,3 +176,17 @@ def condition(registry: Registry) -> Callable[..., Callback]:
         return Callback(graph, Scope(parameters), lambda inner, scope: evaluate(inner, registry, scope, None))
 
     return make
+
+
+@pytest.fixture
+def scenes(archive):
+    """Eight dates with cloud covers 0, 10 ... 70."""
+    for number in range(8):
+        archive.add(
+            f"S{number}",
+            {"B04": np.full((8, 8), number + 1, dtype="uint16")},
+            time=f"2023-04-{number * 3 + 1:02d}T10:50:00Z",
+            properties={"eo:cloud_cover": number * 10},
+        )
+    archive.write()
+    return archive
