@@ -16,6 +16,9 @@ from openeo_backend.graph.nodes import Node
 #: Name of the folder of scratch files, beside the results.
 SCRATCH = ".scratch"
 
+#: Services of processes that are called for blocks of pixels.
+_IN_CALLBACKS = ("udf.externally",)
+
 Level = Literal["debug", "info", "warning", "error"]
 
 
@@ -128,8 +131,10 @@ class Env:
     """What the operator configured for processes that need it, by the name in `requires`."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """What callbacks need that run in another process (a worker of a cluster): neither ways out nor the log."""
+        """What callbacks need that run in another process (a worker of a cluster): no log, no other way out than that
+        of a process that is made for callbacks."""
         kept = {name: vars(self)[name] for name in ("user", "node", "limits", "options")}
+        kept["services"] = {name: self.services[name] for name in _IN_CALLBACKS if name in self.services}
         return {**vars(Env(log=_unheard)), **kept}
 
     def at(self, node: Node) -> Env:

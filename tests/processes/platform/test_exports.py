@@ -28,6 +28,7 @@ from openeo_backend.processes.registry import Registry
 from openeo_backend.run.engine import Engine
 from openeo_backend.run.execute import execute
 from openeo_backend.run.request import Outcome, RunRequest
+from openeo_backend.run.runner import ChildRunner
 from openeo_backend.settings import Settings
 
 
@@ -244,6 +245,18 @@ def test_no_change_is_lost_when_many_change_at_once(team):
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(add, range(12)))
     assert sorted(read(team, "list.json")) == list(range(12))
+
+
+def test_runs_in_children_export_too(backend, tmp_path):
+    """As batch jobs and large synchronous requests do."""
+    settings = Settings.model_validate({"data_dir": str(backend.root / "data"), **backend.settings})
+    nodes = {**saved(), "out": {**export(), "result": True}}
+    folder = tmp_path / "run-child"
+    folder.mkdir()
+    request = RunRequest("j-c", {"process_graph": nodes}, folder, user="alice")
+    ok(ChildRunner(settings)(request, lambda event: None, lambda: False))
+    assert (tmp_path / "team/j-c-out/collection.json").is_file()
+    assert {path.name for path in folder.iterdir() if path.is_dir()} == set()
 
 
 @pytest.mark.parametrize(

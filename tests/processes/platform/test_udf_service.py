@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import cloudpickle
 import dask
 import numpy as np
 import pytest
@@ -14,10 +16,15 @@ import xarray as xr
 from openeo.udf import StructuredData, UdfData, XarrayDataCube
 from werkzeug.wrappers import Request, Response
 
+from openeo_backend.catalog.catalog import Catalog
 from openeo_backend.cube import Cube
 from openeo_backend.cube.storage import Storage
 from openeo_backend.errors import OpenEOError
+from openeo_backend.net.door import Door
+from openeo_backend.processes.environment import Env
 from openeo_backend.processes.registry import Registry
+from openeo_backend.run.services import open_services
+from openeo_backend.settings import Settings
 
 
 def floats(cube: XarrayDataCube) -> xr.DataArray:
@@ -201,6 +208,19 @@ def test_cubes_larger_than_allowed_are_not_sent(evaluate_with, service, raster):
     with pytest.raises(OpenEOError) as raised:
         evaluate_with(settings, udf(service, "largest_band", CUBE), cube=raster)
     assert raised.value.code == "ProcessGraphComplexity"
+
+
+def test_callbacks_find_the_service_in_other_processes_too(service):
+    """Blocks may be computed by the workers of a cluster, under the same address policy."""
+    settings = Settings.model_validate(SETTINGS | {"ogcapi": {"servers": {"lab": service.url}}})
+    services = open_services(settings, Catalog([], settings.catalog, Door(settings.net)))
+    env = Env(lambda *args, **more: None, services=services)
+    there = pickle.loads(cloudpickle.dumps(env))
+    assert set(there.services) == {"udf.externally"}
+    data = {"structured_data_list": [{"data": [1, 2]}]}
+    assert there.service("udf.externally").call(f"{service.url}/total", data)["structured_data_list"]
+    with pytest.raises(OpenEOError, match="not a public address"):
+        there.service("udf.externally").call("http://10.0.0.1/", data)
 
 
 def test_offered_only_where_configured():
