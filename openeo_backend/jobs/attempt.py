@@ -50,7 +50,9 @@ class Attempt:
         settings: Settings,
         folder: Path,
         stored: StoredProcesses,
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_end = on_end
         self._thread = threading.Thread(target=self.run, name=f"job-{lease.job.id}-{lease.attempt}")
         self.lease = lease
         self._queue = queue
@@ -68,6 +70,7 @@ class Attempt:
         self._is_lost = False
         self._is_stopped = False
         self._has_ended = False
+        self._is_over = False
 
     def start(self) -> None:
         """Run in a thread of its own."""
@@ -78,7 +81,7 @@ class Attempt:
         self._thread.join(seconds)
 
     def is_alive(self) -> bool:
-        return self._thread.is_alive()
+        return self._thread.is_alive() and not self._is_over
 
     def stop(self) -> None:
         """End soon and give the job back: the worker stops."""
@@ -128,6 +131,8 @@ class Attempt:
             self._fail({"code": "Internal", "message": internal(id)})
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
+            self._is_over = True
+            self._on_end()
 
     def _evaluate(self) -> Outcome:
         job = self.lease.job

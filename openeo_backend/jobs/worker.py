@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two sweeps.
 SWEEP_SECONDS = 60.0
+#: Seconds until a resting worker sees that it is to stop.
+STOP_SECONDS = 0.1
 #: Seconds a stopped run has to end its child.
 END_SECONDS = 10.0
 
@@ -59,6 +61,7 @@ class Worker:
         self._stored = stored
         self._attempts: list[Attempt] = []
         self._swept = float("-inf")
+        self._ended = threading.Event()
         self._door = Door(settings.net)
         self._looking: threading.Thread | None = None
 
@@ -67,7 +70,7 @@ class Worker:
         with _scratch(self._settings.data_dir / "work", self.id) as folder:
             while not stop.is_set():
                 self._step(folder)
-                stop.wait(self._pause())
+                self._rest(stop, self._pause())
             self._drain()
 
     def run_once(self) -> bool:
@@ -107,7 +110,9 @@ class Worker:
             return False
         log.info("worker %s: job %s, attempt %d", self.id, lease.job.id, lease.attempt)
         place = folder / f"{lease.job.id}-{lease.attempt}"
-        attempt = Attempt(lease, self._queue, self._objects, self._runner, self._settings, place, self._stored)
+        attempt = Attempt(
+            lease, self._queue, self._objects, self._runner, self._settings, place, self._stored, self._ended.set
+        )
         self._attempts.append(attempt)
         attempt.start()
         return True
@@ -129,6 +134,14 @@ class Worker:
         while self._attempts and time.monotonic() < end:
             self._attempts[0].join(min(self._beat_seconds(), max(0.01, end - time.monotonic())))
             self._beat()
+
+    def _rest(self, stop: threading.Event, seconds: float) -> None:
+        """Wait; not longer than until a job ends, whose place another one can take."""
+        end = time.monotonic() + seconds
+        while not stop.is_set() and (left := end - time.monotonic()) > 0:
+            if self._ended.wait(min(left, STOP_SECONDS)):
+                break
+        self._ended.clear()
 
     def _beat_seconds(self) -> float:
         return min(2.0, self._settings.jobs.lease_seconds / 4)

@@ -229,11 +229,11 @@ class Jobs:
             row = connection.execute(query).one_or_none()
         return None if row is None else {"id": logs.id_of(row.number), **row.entry}
 
-    def recent_usage(self, count: int = 50) -> list[dict[str, Any]]:
+    def recent_usage(self, count: int = 50) -> tuple[dict[str, Any], ...]:
         """What the jobs used that finished last, of all users: for estimating how long others will take."""
         query = select(jobs.c.usage).where(jobs.c.status == "finished").order_by(jobs.c.updated.desc()).limit(count)
         with self._database.read() as connection:
-            return [usage for usage in connection.execute(query).scalars() if usage]
+            return tuple(usage for usage in connection.execute(query).scalars() if usage)
 
     def ahead(self, user: str, id: str) -> tuple[int, int]:
         """How many queued jobs may go before this one, and how many jobs of its user run."""

@@ -368,3 +368,12 @@ def test_folders_of_dead_workers_are_removed(store: Store, objects: StoredObject
     (dead / "lock").touch()
     Worker(store, objects, two_files, settings).run_once()
     assert list((settings.data_dir / "work").iterdir()) == []
+
+
+def test_a_free_place_is_taken_at_once(
+    store: Store, objects: StoredObjects, settings: Settings, start: Callable[[Runner], threading.Event]
+) -> None:
+    settings.jobs.poll_seconds = settings.jobs.lease_seconds = 30
+    ids = [queued(store) for _ in range(5)]
+    start(two_files)
+    wait(lambda: all(store.jobs.get("ada", id).status == "finished" for id in ids))  # not 30 s each
