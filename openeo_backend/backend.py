@@ -70,7 +70,11 @@ class Backend:
 
     def validate(self, process: Mapping[str, Any], user: User | None) -> list[OpenEOError]:
         """All problems of a process as `user` would run it; an empty list for a sound one."""
-        return self.engine.plan(process)[1]
+        return self.engine.plan(process, stored=self.stored(user.id) if user is not None else {})[1]
+
+    def stored(self, user: str) -> dict[str, Mapping[str, Any]]:
+        """The stored processes of a user by id."""
+        return {stored.id: stored.process for stored in self.store.processes.list(user)}
 
     def close(self) -> None:
         self.store.close()

@@ -43,6 +43,7 @@ def _measure(job: Job) -> Outcome:
         process=job.process,
         folder=folder,
         user=job.user_id,
+        processes=backend().stored(job.user_id),
         options=job.options,
         limit_samples=settings.limits.job_samples,
         seconds=settings.jobs.estimate_seconds,

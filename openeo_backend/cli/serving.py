@@ -99,7 +99,7 @@ def work(settings: Settings) -> int:
         signal.signal(number, lambda *_: stop.set())
     backend = Backend.open(settings)
     warm_up()
-    Worker(backend.store, backend.objects, backend.runner, settings).run(stop)
+    Worker(backend.store, backend.objects, backend.runner, settings, backend.stored).run(stop)
     backend.close()
     return 0
 

@@ -14,6 +14,7 @@ from openeo_backend.graph.nodes import Node
 from openeo_backend.net.door import Door
 from openeo_backend.processes.registry import Registry
 from openeo_backend.run.plan import Plan, plan
+from openeo_backend.run.remote import RemoteProcesses
 from openeo_backend.run.services import open_services
 from openeo_backend.settings import Settings, value_of
 
@@ -26,6 +27,7 @@ class Engine:
     processes: Registry
     catalog: Catalog
     door: Door
+    remote: RemoteProcesses
     services: Mapping[str, Any] = field(default_factory=dict)
     """See :mod:`openeo_backend.run.services`."""
 
@@ -40,7 +42,7 @@ class Engine:
         door = Door(settings.net, sources)
         registry = Registry.predefined(lambda name: bool(value_of(settings, name)))
         catalog = Catalog(sources, settings.catalog, door, results)
-        return cls(settings, registry, catalog, door, open_services(settings, catalog))
+        return cls(settings, registry, catalog, door, RemoteProcesses(door), open_services(settings, catalog))
 
     def plan(
         self,
@@ -51,7 +53,8 @@ class Engine:
     ) -> tuple[Plan | None, list[OpenEOError]]:
         """The plan of a process, or None, and all of its problems; see :func:`openeo_backend.run.plan.plan`."""
         inspect: Mapping[str, Inspect] = {"load_collection": self._inspect_load}
-        return plan(process, self.processes, self.settings.limits, stored=stored, given=given, inspect=inspect)
+        limits, remote = self.settings.limits, self.remote
+        return plan(process, self.processes, limits, stored=stored, given=given, inspect=inspect, remote=remote)
 
     def _inspect_load(self, node: Node) -> Iterable[OpenEOError]:
         """Whether the collection of a load_collection exists and has the bands asked for."""

@@ -20,6 +20,10 @@ from openeo_backend.settings import LimitsSettings
 LOADS = ("load_collection", "load_stac", "load_result")
 
 
+Remote = Callable[[str, str], Mapping[str, Any]]
+"""`remote(url, process_id)`: the process that a URL used as a namespace leads to."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """A checked graph and what its loads need."""
@@ -36,10 +40,12 @@ def plan(
     stored: Mapping[str, Mapping[str, Any]] | None = None,
     given: Mapping[str, Any] | None = None,
     inspect: Mapping[str, Inspect] | None = None,
+    remote: Remote | None = None,
 ) -> tuple[Plan | None, list[OpenEOError]]:
     """The plan of a process, or None, and all of its problems.
 
     :param stored: the user's stored processes by id.
+    :param remote: fetches a process by its URL, used as a namespace.
     :param given: values of the process's parameters; with None (validation) parameters may stay open.
     """
     graph, problems = read(process.get("process_graph"), max_nodes=limits.graph_nodes, max_depth=limits.graph_depth)
@@ -50,7 +56,11 @@ def plan(
     try:
         values = parameters_of(process, given) if given is not None else {}
         graph = expand(
-            graph, _lookup(processes, stored or {}), own, max_nodes=limits.graph_nodes, max_depth=limits.graph_depth
+            graph,
+            _lookup(processes, stored or {}, remote),
+            own,
+            max_nodes=limits.graph_nodes,
+            max_depth=limits.graph_depth,
         )
         graph = bind(graph, values, own)
     except OpenEOError as error:
@@ -67,7 +77,7 @@ def _declared(process: Mapping[str, Any]) -> list[str]:
 
 
 def _lookup(
-    processes: Registry, stored: Mapping[str, Mapping[str, Any]]
+    processes: Registry, stored: Mapping[str, Mapping[str, Any]], remote: Remote | None
 ) -> Callable[[str, str | None], Mapping[str, Any] | None]:
     def lookup(id: str, namespace: str | None) -> Mapping[str, Any] | None:
         if namespace in ("backend", "predefined"):
@@ -76,12 +86,14 @@ def _lookup(
             if id not in stored:
                 raise OpenEOError("ProcessUnsupported", f"You have no stored process '{id}'.")
             return stored[id]
+        if namespace is not None and namespace.startswith(("http://", "https://")) and remote is not None:
+            return remote(namespace, id)
         if namespace is None:
             return None if id in processes else stored.get(id)
         raise OpenEOError(
             "ProcessNamespaceInvalid",
             f"The namespace '{namespace}' is not known.",
-            hint="Use 'user' for your stored processes, 'backend' or none for predefined ones.",
+            hint="Use 'user' for your own processes, 'backend' for predefined ones, or the URL of a process.",
         )
 
     return lookup

@@ -122,3 +122,14 @@ trash = Table(
     Column("prefix", String(255), primary_key=True),
     Column("due", Instant, nullable=False, index=True),
 )
+
+processes = Table(
+    "processes",
+    metadata,
+    Column("user_id", String(255), primary_key=True),
+    Column("id", String(255), primary_key=True),
+    Column("process", Document, nullable=False),
+    Column("public", String(64), nullable=True, unique=True),
+    Column("created", Instant, nullable=False),
+    Column("updated", Instant, nullable=False),
+)

@@ -6,6 +6,7 @@ from sqlalchemy import text
 
 from openeo_backend.store.database import Database, open_current, upgrade
 from openeo_backend.store.jobs import Jobs
+from openeo_backend.store.processes import Processes
 from openeo_backend.store.requests import Requests
 from openeo_backend.store.trash import Trash
 from openeo_backend.store.users import Tokens, Users
@@ -22,6 +23,7 @@ class Store:
         self.tokens = Tokens(database)
         self.jobs = Jobs(database)
         self.requests = Requests(database)
+        self.processes = Processes(database)
         self.trash = Trash(database)
 
     @classmethod

@@ -92,6 +92,9 @@ class Processes:
     def listed(self) -> list[dict[str, Any]]:
         return self.specs
 
+    def __contains__(self, id: object) -> bool:
+        return any(spec["id"] == id for spec in self.specs)
+
 
 def _write(*args: Any) -> list[Any]:
     raise AssertionError("formats are only described here")
@@ -151,6 +154,9 @@ class StandIn:
             for id, node in process["process_graph"].items()
             if node["process_id"] != "add"
         ]
+
+    def stored(self, user: str) -> dict[str, Any]:
+        return {stored.id: stored.process for stored in self.store.processes.list(user)}
 
 
 @pytest.fixture(scope="session")

@@ -33,8 +33,9 @@ PUBLIC = {
     "/validation",
 }
 
-#: Links that carry their own proof.
+#: Links that carry their own proof: a signature, or a name that cannot be guessed.
 SIGNED = {
+    "/public_processes/<name>",
     "/results/<job_id>",
     "/results/<job_id>/<attempt>/items/<item_id>",
     "/results/<job_id>/<attempt>/files/<name>",
