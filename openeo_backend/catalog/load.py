@@ -17,6 +17,7 @@ from shapely.geometry.base import BaseGeometry
 
 from openeo_backend.catalog.arrays import array_kind
 from openeo_backend.catalog.bands import AssetBand, item_bands, linear
+from openeo_backend.catalog.chunks import chunks
 from openeo_backend.catalog.grid import (
     Bounds,
     asset_crs,
@@ -36,13 +37,6 @@ from openeo_backend.cube.extent import Area, reproject
 from openeo_backend.errors import OpenEOError
 
 LONLAT = CRS("EPSG:4326")
-
-#: Side of blocks in pixels: the usual one, and the one for few blocks or many dates and bands.
-_SIDE, _SMALL = 1024, 512
-_MANY = 60
-
-#: Bytes that one block may take.
-_BLOCK_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +80,7 @@ class Assembler:
     def __init__(self, assembly: Assembly) -> None:
         self.what = assembly
         self.handles = assembly.handles
+        self.lattice: GeoBox | None = None
         self._probes: dict[tuple[object, ...], Probe] = {}
         self._kinds: dict[str, tuple[np.dtype, float | None]] = {}
         self._boxes: dict[tuple[object, ...], Bounds] = {}
@@ -149,7 +144,7 @@ class Assembler:
         if self.what.geobox is not None:
             return self.what.geobox
         crs = self._crs()
-        lattice = self._lattice(crs)
+        lattice = self.lattice = self._lattice(crs)
         areas = [area.bounds(crs) for area in (self.what.area,) if area is not None]
         room = self.what.margin + 1
         step_x, step_y = abs(float(lattice.resolution.x)), abs(float(lattice.resolution.y))
@@ -308,12 +303,22 @@ class Assembler:
         token = tokenize(grid, names, [(step.label, [item.href for item in step.items]) for step in what.steps])
         values = da.map_blocks(
             reader.block,  # dask takes a dataclass apart, but not a method
-            chunks=chunks(shape, dtype.itemsize),
+            chunks=chunks(shape, dtype.itemsize, self._origin(grid)),
             dtype=dtype,
             meta=np.empty((0, 0, 0, 0), dtype=dtype),
             name=f"load-{token}-{id(reader)}",
         )
         return self.wrap(self.what, values, grid, None if fill is None or dtype.kind == "f" else int(fill))
+
+    def _origin(self, grid: GeoBox) -> tuple[int, int]:
+        """Row and column of the upper left pixel in the files of the finest band, whose tiles blocks follow."""
+        if self.lattice is None or self.lattice.crs != grid.crs:
+            return 0, 0
+        a, b, c, d, e, f = tuple(self.lattice.affine)[:6]
+        own = grid.affine
+        if b or d or not math.isclose(a, own.a) or not math.isclose(e, own.e):
+            return 0, 0
+        return round((own.f - f) / e), round((own.c - c) / a)
 
     @staticmethod
     def wrap(what: Assembly, values: da.Array, grid: GeoBox, nodata: int | None) -> Cube:
@@ -368,27 +373,6 @@ def _holds(dtype: np.dtype, value: int) -> bool:
         return value in (0, 1)
     limits = np.iinfo(dtype)
     return bool(limits.min <= value <= limits.max)
-
-
-def chunks(shape: tuple[int, int, int, int], itemsize: int) -> tuple[tuple[int, ...], ...]:
-    """Blocks with all dates and bands; smaller ones where there are few or many dates and bands, and fewer bands
-    or dates where even small ones would take too much memory."""
-    steps, bands, height, width = shape
-    few = math.ceil(height / _SIDE) * math.ceil(width / _SIDE) < 4
-    side = _SMALL if few or steps * bands > _MANY else _SIDE
-    plane = itemsize * min(side, height) * min(side, width)
-    planes = max(1, _BLOCK_BYTES // max(plane, 1))
-    bands_at_once = bands if steps * bands <= planes else max(1, min(bands, planes // steps))
-    steps_at_once = steps if steps * bands_at_once <= planes else max(1, planes // bands_at_once)
-    return tuple(
-        _split(length, at_once)
-        for length, at_once in zip(shape, (steps_at_once, bands_at_once, side, side), strict=True)
-    )
-
-
-def _split(length: int, at_once: int) -> tuple[int, ...]:
-    full, rest = divmod(length, max(at_once, 1))
-    return (at_once,) * full + ((rest,) if rest else ())
 
 
 def cube_band(band: AssetBand, scaled: bool) -> Band:

@@ -12,7 +12,9 @@ import rasterio
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from openeo_backend.catalog.load import chunks, missing_value
+from openeo_backend.catalog import read as catalog_read
+from openeo_backend.catalog.chunks import chunks
+from openeo_backend.catalog.load import missing_value
 from openeo_backend.catalog.request import LoadRequest
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.effects import LoadHints
@@ -411,6 +413,44 @@ def test_the_shared_missing_value_is_used_by_no_band(kinds, dtype, value):
 )
 def test_blocks_hold_all_dates_and_bands(shape, expected):
     assert chunks(shape, 2) == expected
+
+
+@pytest.mark.parametrize(("first", "lengths"), [(0, (512, 512)), (200, (312, 512, 200)), (500, (524, 500))])
+def test_blocks_end_where_the_tiles_of_the_source_do(first, lengths):
+    assert chunks((12, 2, 1024, 1024), 2, (first, 0))[2:] == (lengths, (512, 512))
+
+
+def test_each_tile_of_the_source_is_read_once(archive, env, monkeypatch):
+    """A window of 12 dates and 2 bands that begins within a tile."""
+    transform, size = Affine(10, 0, 600_000, 0, -10, 5_700_000), 1600
+    tiles = np.arange(size)[:, None] // 512 * 4 + np.arange(size)[None, :] // 512
+    for month in range(12):
+        archive.add(f"M{month}", {"B04": ramp(), "B08": ramp()}, time=f"2023-{month + 1:02d}-02T10:50:00Z")
+        document = json.loads((archive.folder / f"M{month}" / "item.json").read_text())
+        for name, asset in document["assets"].items():
+            profile = {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "crs": 32631}
+            profile |= {"width": size, "height": size, "count": 1, "dtype": "uint16", "transform": transform}
+            with rasterio.open(archive.folder / f"M{month}" / f"{name}.tif", "w", "GTiff", **profile) as file:
+                file.write((tiles + month + 1).astype("uint16"), 1)
+            asset["proj:shape"] = [size, size]
+        document["geometry"], document["bbox"] = None, [4.4, 51.2, 4.8, 51.6]
+        archive.write_item(document)
+    read: list[tuple[str, int, int]] = []
+    original = catalog_read.DatasetReader
+
+    class Watched(original):
+        def read(self, *args, window, **options):
+            rows, cols = (range(part.start // 512, (part.stop - 1) // 512 + 1) for part in window.toslices())
+            read.extend((self.name, row, col) for row in rows for col in cols)
+            return super().read(*args, window=window, **options)
+
+    monkeypatch.setattr(catalog_read, "DatasetReader", Watched)
+    west, north = 600_000 + 2000, 5_700_000 - 2000
+    extent = {"west": west, "east": west + 10_240, "south": north - 10_240, "north": north, "crs": 32631}
+    cube = load(archive, env, spatial_extent=extent)
+    assert cube.data.shape == (12, 2, 1024, 1024)
+    np.testing.assert_array_equal(cube.data.values[7, 1], tiles[200:1224, 200:1224] + 8)
+    assert len(read) == len(set(read)) == 12 * 2 * 3 * 3
 
 
 def test_blocks_are_bounded_in_memory():
