@@ -15,6 +15,9 @@ import rasterio.warp
 import xarray as xr
 from PIL import Image
 
+# rasterio silences this warning while it warps, but not for several threads
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
 #: Graphs that end in a cube, by the extension of the files they write.
 GRAPHS = {
     "apex_apa_aquatic_plants_algae": ".tif",

@@ -16,6 +16,9 @@ import shapely
 import xarray as xr
 from stand_in_pixels import Grid, first, grid_of, read_tiff, series
 
+# rasterio silences this warning while it warps, but not for several threads
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
 Published = Callable[[str], Any]
 
 
