@@ -68,13 +68,6 @@ def describe(limits: JobLimits, settings: JobsSettings) -> list[dict[str, Any]]:
             "default": False,
             "schema": {"type": "boolean"},
         },
-        {
-            "name": "log_level",
-            "description": "Least level of the entries of the job's log.",
-            "optional": True,
-            "default": "info",
-            "schema": {"type": "string", "enum": list(LOG_LEVELS)},
-        },
     ]
 
 
