@@ -93,7 +93,7 @@ class Server:
             headers["Prefer"] = "respond-async"
         deadline = time.monotonic() + self._settings.seconds
         reply = self._send("POST", process.address, json.dumps(body).encode(), headers, self._settings.seconds)
-        if reply.status == 201:
+        if reply.status in (201, 202) or (process.is_async and "location" in reply.headers):
             reply = self._wait(process, self._job(reply), deadline)
         return dict(self._outputs(process, reply))
 

@@ -47,6 +47,7 @@ PROCESSES = {
             "async-execute",
         ),
         described("pair", {"message": {"schema": {}}}, {"one": NUMBER, "two": NUMBER}),
+        described("parts", {"message": {"schema": {}}}, {"number": NUMBER, "text": {"type": "string"}}),
         described("ambiguous", {"a": {"schema": NUMBER}, "b": {"schema": NUMBER}}, {"sum": NUMBER}),
         described("fails", {"message": {"schema": {}}}, {"none": NUMBER}, "async-execute"),
         described("refuses", {"message": {"schema": {}}}, {"none": NUMBER}),
@@ -117,6 +118,10 @@ class Ogc:
             return self._start(id, inputs)
         if id == "refuses":
             return problem(400, "bad", "the moon is in the wrong phase")
+        if id == "parts":
+            part = "--cut\r\nContent-ID: <{}>\r\nContent-Type: {}\r\n\r\n{}\r\n"
+            body = part.format("number", "application/json", 5) + part.format("text", "text/plain", "five") + "--cut--"
+            return Response(body, content_type='multipart/related; boundary="cut"')
         if id == "raw":
             return Response(inputs["raster"], content_type="image/tiff; application=geotiff")
         return answer(self.run(id, inputs))

@@ -97,6 +97,10 @@ def test_several_outputs_are_an_object(evaluate_with, settings):
     assert evaluate_with(settings, call(id="pair", data=1)) == {"one": 1, "two": 2}
 
 
+def test_several_outputs_in_parts(evaluate_with, settings):
+    assert evaluate_with(settings, call(id="parts", data=1)) == {"number": 5, "text": "five"}
+
+
 @pytest.mark.parametrize("id", ["no-such", "lab:no-such", "other:echo"])
 def test_unknown_processes(evaluate_with, settings, id):
     with pytest.raises(OpenEOError) as raised:
