@@ -16,7 +16,7 @@ from openeo_backend.catalog.exported import ExportedSource
 from openeo_backend.catalog.grd.load import load_grd, needs_imaging
 from openeo_backend.catalog.hrefs import Gate, is_url
 from openeo_backend.catalog.item import Item
-from openeo_backend.catalog.levels import DIGITAL_NUMBERS, optical_levels, radar_coefficients
+from openeo_backend.catalog.levels import DIGITAL_NUMBERS, optical_levels, radar_coefficients, sun_zeniths
 from openeo_backend.catalog.load import Assembler, Assembly
 from openeo_backend.catalog.mosaic import Step, group
 from openeo_backend.catalog.own import Result, Results, is_result, refuse_unfinished, source_of
@@ -243,11 +243,14 @@ def _provenance(
     collection: Mapping[str, Any], id: str, steps: Sequence[Step], bands: Mapping[str, AssetBand]
 ) -> Provenance:
     license = collection.get("license")
+    levels = optical_levels(collection, (item for step in steps for item in step.items))
+    coefficients = radar_coefficients(collection, [band.description for band in bands.values()])
     return Provenance(
         items=tuple(dict.fromkeys(item.href for step in steps for item in step.items)),
         collections=(id,),
         licenses=(str(license),) if license else (),
         providers=tuple(collection.get("providers") or ()),
-        levels=optical_levels(collection, (item for step in steps for item in step.items)),
-        coefficients=radar_coefficients(collection, [band.description for band in bands.values()]),
+        levels=levels,
+        coefficients=coefficients,
+        sun=sun_zeniths(steps) if "L1" in levels and not coefficients else (),
     )

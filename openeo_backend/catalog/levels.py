@@ -6,7 +6,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from openeo_backend.catalog.item import Item
+from openeo_backend.catalog.mosaic import Step
+from openeo_backend.cube.optics import sun_zenith
 
 #: What radar values are that nobody calibrated.
 DIGITAL_NUMBERS = "digital-number"
@@ -43,6 +47,31 @@ def _said(members: Mapping[str, Any]) -> Iterator[str]:
             if match:
                 yield f"L{match.group(1)}"
                 return
+
+
+def sun_zeniths(steps: Iterable[Step]) -> tuple[tuple[str, float], ...]:
+    """The mean zenith angle of the sun in degrees by label of time step, where it is known.
+
+    Items tell it (`view:sun_elevation`, `s2:mean_solar_zenith`), or it follows from their moment and middle.
+    """
+    found = []
+    for step in steps:
+        angles = [angle for angle in map(_zenith, step.items) if angle is not None]
+        if angles:
+            found.append((str(step.label.astype("datetime64[s]")), float(np.mean(angles))))
+    return tuple(found)
+
+
+def _zenith(item: Item) -> float | None:
+    elevation, zenith = (item.properties.get(name) for name in ("view:sun_elevation", "s2:mean_solar_zenith"))
+    if isinstance(elevation, int | float):
+        return 90.0 - elevation
+    if isinstance(zenith, int | float):
+        return float(zenith)
+    if item.is_date:
+        return None
+    middle = item.footprint.centroid
+    return float(sun_zenith(np.array([item.start]), middle.x, middle.y)[0])
 
 
 def radar_coefficients(collection: Mapping[str, Any], descriptions: Iterable[str | None]) -> tuple[str, ...]:

@@ -58,6 +58,9 @@ class Provenance:
     coefficients: tuple[str, ...] = ()
     """What radar values are, as the metadata tell: beta0, sigma0-ellipsoid, gamma0-terrain ... or `digital-number`."""
 
+    sun: tuple[tuple[str, float], ...] = ()
+    """Zenith angle of the sun in degrees by temporal label (ISO 8601, seconds), of optical data of level 1."""
+
     def merge(self, other: Provenance) -> Provenance:
         """Both origins, each entry once, order kept."""
 
@@ -72,6 +75,7 @@ class Provenance:
             union(self.notes, other.notes),
             union(self.levels, other.levels),
             union(self.coefficients, other.coefficients),
+            union(self.sun, other.sun),
         )
 
     def note(self, text: str, **changes: Any) -> Provenance:

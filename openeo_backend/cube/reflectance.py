@@ -29,6 +29,11 @@ _SENTINEL2 = dict(
     + [("B08", 0.833), ("B8A", 0.865), ("B09", 0.945), ("B10", 1.374), ("B11", 1.614), ("B12", 2.202)]
 )
 
+#: Wavelengths of the surface reflectances of Landsat 8 and 9 in micrometres.
+_LANDSAT = {f"SR_B{i}": wave for i, wave in enumerate((0.443, 0.482, 0.561, 0.655, 0.865, 1.609, 2.201), 1)}
+
+_NAMED = _SENTINEL2 | _LANDSAT
+
 #: Wavelengths at which the sun is what is reflected.
 _SOLAR = (0.3, 3.0)
 
@@ -49,12 +54,13 @@ def bands_dimension(cube: Cube) -> Dimension:
 def wavelengths(cube: Cube) -> dict[str, float]:
     """Centre wavelengths in micrometres of the bands that are solar reflectances, in order.
 
-    They come from the metadata, else from common names, else from the names of Sentinel-2's bands.
+    They come from the metadata, else from common names, else from the names of Sentinel-2's bands and of
+    Landsat's surface reflectances.
     """
     found: dict[str, float] = {}
     for label in map(str, cube.labels(bands_dimension(cube).name)):
         band = cube.bands.get(label, Band())
-        known = (band.wavelength, _COMMON.get(band.common_name or ""), _SENTINEL2.get(label))
+        known = (band.wavelength, _COMMON.get(band.common_name or ""), _NAMED.get(label))
         wavelength = next((value for value in known if value is not None), None)
         if wavelength is not None and _SOLAR[0] <= wavelength <= _SOLAR[1]:
             found[label] = wavelength

@@ -5,7 +5,7 @@ The methods, with their formulas, sources and limits, are in docs/ard.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,6 +162,20 @@ def _level(data: Cube) -> str:
     )
 
 
+def _need_reflectances(data: Cube, labels: Sequence[str]) -> None:
+    """Make sure that the values of bands are reflectances once their scales are applied.
+
+    :raises OpenEOError: ProcessParameterInvalid for integers without scale.
+    """
+    bare = [label for label in labels if data.bands.get(label, Band()).scale is None]
+    if bare and data.data.dtype.kind != "f":
+        raise OpenEOError(
+            "ProcessParameterInvalid",
+            f"The bands {', '.join(bare)} are integers without a scale that would make them reflectances.",
+            hint="Ask the operator to add scale and offset to the collection, or apply them first.",
+        )
+
+
 def _check_elevation(data: Cube, elevation_model: str | None, env: Env) -> None:
     """Make sure that an elevation model is one; the methods here do not use it.
 
@@ -206,6 +220,7 @@ def _correct(data: Cube, method: str | None, env: Env) -> Cube:
             f"The atmospheric correction method '{method}' is not supported for level 1 data.",
             hint="Use null for dark-object subtraction (COST), or load a level 2 collection.",
         )
+    _need_reflectances(data, list(wavelengths(data)))
     statement = (
         "Atmospheric correction: dark-object subtraction by the COST method (Chavez 1996) with the dark objects of "
         "each band and date within the extent of the data cube."
@@ -238,7 +253,7 @@ def _subtract_dark_objects(data: Cube) -> Cube:
 
 
 def _cosine(data: Cube) -> xr.DataArray:
-    """Cosine of the sun's zenith angle: by pixel from its band, else by date from the time and the cube's centre.
+    """Cosine of the sun's zenith angle: by pixel from its band, else by date.
 
     :raises OpenEOError: ProcessParameterInvalid where the moment of acquisition is not known or the sun is too low.
     """
@@ -248,13 +263,13 @@ def _cosine(data: Cube) -> xr.DataArray:
         return cosine.where(angle < LOWEST_SUN)
     moments = data.of_type("temporal")
     times = data.labels(moments[0].name) if len(moments) == 1 else np.array([], dtype="datetime64[ns]")
-    if times.dtype.kind != "M" or not len(times) or (times == times.astype("datetime64[D]")).any():
+    zenith = _zenith(data, times) if times.dtype.kind == "M" and len(times) else None
+    if zenith is None:
         raise OpenEOError(
             "ProcessParameterInvalid",
-            "The height of the sun is not known: the data cube has no dimension of moments of acquisition.",
-            hint=f"Load the band '{SUN_ZENITH}', or correct the data before dates are reduced or rounded.",
+            "The height of the sun is not known: neither the items nor the dates of the data cube tell it.",
+            hint=f"Load the band '{SUN_ZENITH}', or correct the data before dates are reduced or changed.",
         )
-    zenith = sun_zenith(times, *_middle(data))
     if (zenith >= LOWEST_SUN).any():
         low = times[zenith >= LOWEST_SUN][0]
         raise OpenEOError(
@@ -264,6 +279,17 @@ def _cosine(data: Cube) -> xr.DataArray:
             hint="Leave this date out.",
         )
     return xr.DataArray(np.cos(np.radians(zenith)), dims=[moments[0].name], coords={moments[0].name: times})
+
+
+def _zenith(data: Cube, times: np.ndarray) -> np.ndarray | None:
+    """Zenith angles by date: those of the items, else those above the middle; None where times are days."""
+    told = dict(data.provenance.sun)
+    names = [str(time.astype("datetime64[s]")) for time in times]
+    if all(name in told for name in names):
+        return np.array([told[name] for name in names])
+    if (times == times.astype("datetime64[D]")).any():
+        return None
+    return sun_zenith(times, *_middle(data))
 
 
 def _middle(data: Cube) -> tuple[float, float]:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from ard_cubes import lazily, scene, surroundings
 
+from openeo_backend.catalog.catalog import Catalog
+from openeo_backend.catalog.request import LoadRequest
 from openeo_backend.cube import Band, Cube
 from openeo_backend.cube.clouds import HOLLSTEIN_BANDS
 from openeo_backend.cube.optics import sun_zenith
 from openeo_backend.errors import OpenEOError
+from openeo_backend.net.door import Door
 from openeo_backend.processes.optical import ard_surface_reflectance, atmospheric_correction, cloud_detection
+from openeo_backend.settings import CatalogSettings, NetSettings
 
 SCALED = Band(scale=1e-4, offset=-0.1)
 
@@ -112,6 +118,32 @@ def test_the_angle_band_of_the_sun_is_used_by_pixel() -> None:
     np.testing.assert_allclose(result, [[0.01, 0.2 / 0.5 + 0.01], [np.nan, 0.2 + 0.01]], atol=1e-6)
 
 
+def test_items_tell_the_height_of_the_sun() -> None:
+    values = np.full((1, 1, 2, 2), 0.3, dtype="float32")
+    values[0, 0, 0, 0] = 0.1
+    cube = scene(values, ["B04"], times=["2023-06-21"], levels=("L1",))
+    told = replace(cube.provenance, sun=(("2023-06-21T00:00:00", 60.0),))
+    found = correct(cube.patch(provenance=told)).data.values[0, 0, 1, 1]
+    assert found == pytest.approx(0.2 / 0.5 + 0.01, abs=1e-4)
+
+
+def test_level_1_of_a_real_collection(shared: Path) -> None:
+    path = shared / "data/stac/landsat8-l1tp-ny18/collection.json"
+    catalog = Catalog([str(path)], CatalogSettings(), Door(NetSettings()))
+    env = surroundings()[0]
+    cube = catalog.load("landsat8-l1tp-ny18", LoadRequest(bands=("B2", "B4")), env)
+    assert cube.provenance.levels == ("L1",)
+    # half past ten in the morning in New York: low in January, high in June
+    zenith = {label[:7]: angle for label, angle in cube.provenance.sun}
+    assert 60 < zenith["2018-01"] < 70
+    assert min(zenith.values()) == pytest.approx(40.7 - 23.4 + 8, abs=6)
+    surface, toa = atmospheric_correction(cube, None, env=env).data, cube.data
+    numbers = toa.values.astype(float)
+    mean = np.nanmean(np.where(numbers == cube.nodata, np.nan, numbers * 2e-5 - 0.1), axis=(2, 3))
+    assert (np.nanmean(surface.values, axis=(2, 3))[:, 0] < mean[:, 0] + 0.1).all()
+    assert np.nanmin(surface.values) >= 0
+
+
 def test_correction_is_lazy_and_the_same_in_blocks() -> None:
     _, cube = toa()
     eager = correct(cube)
@@ -152,14 +184,15 @@ def test_bands_tell_the_level_where_metadata_do_not() -> None:
         ({"elevation_model": "NOTHING"}, "DigitalElevationModelInvalid", "does not exist"),
         ({"times": ("2023-06-21",)}, "ProcessParameterInvalid", "sunZenithAngles"),
         ({"times": ("2023-06-21T23:00:00",)}, "ProcessParameterInvalid", "too low"),
+        ({"values": np.ones((1, 1, 2, 2), dtype="uint16")}, "ProcessParameterInvalid", "scale"),
         ({"levels": ()}, "ProcessParameterInvalid", "processing:level"),
         ({"levels": ("L1", "L2")}, "ProcessParameterInvalid", "mixes"),
         ({"bands": ["a"]}, "ProcessParameterInvalid", "wavelengths"),
     ],
 )
 def test_what_cannot_be_corrected(change: dict[str, Any], code: str, text: str) -> None:
-    made = {key: change.pop(key) for key in ("times", "levels", "bands") if key in change}
-    cube = scene(np.ones((1, 1, 2, 2)), **{"bands": ["B04"], "levels": ("L1",), **made})
+    made = {key: change.pop(key) for key in ("times", "levels", "bands", "values") if key in change}
+    cube = scene(**{"values": np.ones((1, 1, 2, 2)), "bands": ["B04"], "levels": ("L1",), **made})
     with pytest.raises(OpenEOError, match=text) as caught:
         correct(cube, **change)
     assert caught.value.code == code
