@@ -99,6 +99,8 @@ def test_concatenating_and_appending() -> None:
     assert joined.labels is None
     assert joined.values.dtype == np.float32
     np.testing.assert_array_equal(joined.values[1], [[10, np.nan], [30, 40]])
+    np.testing.assert_array_equal(arrays.array_concat(BANDS, ndvi).values, joined.values)
+    assert code_of(arrays.array_concat, [1, 2], 3) == "ProcessParameterInvalid"
     labelled = arrays.array_concat(BANDS, PixelArray(ndvi[np.newaxis], ("NDVI",)))
     assert labelled.labels == ("B04", "B08", "NDVI")
     assert code_of(arrays.array_concat, BANDS, BANDS) == "ArrayLabelConflict"
