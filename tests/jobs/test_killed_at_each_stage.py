@@ -114,3 +114,49 @@ def test_a_job_survives_its_worker(migrated_url: str, tmp_path: Path, stage: str
     assert b"".join(objects.stream(f"jobs/{id}/{job.attempt}/b.tif")) == b"b.tif"
     assert os.listdir(tmp_path / "data" / "work") == []
     store.close()
+
+
+def sweep_until_killed(url: str, folder: str) -> None:
+    """A worker that halts in the middle of deleting, to be killed there."""
+    delete = StoredObjects.delete
+
+    def halting(self: StoredObjects, prefix: str) -> int:
+        deleted = delete(self, prefix)
+        Path(folder, "halted").touch()
+        time.sleep(60)
+        return deleted
+
+    StoredObjects.delete = halting  # type: ignore[method-assign]
+    settings = settings_module.read(overrides=overrides(folder))
+    sweep(Store.open(url), open_objects(f"{folder}/objects"), settings.jobs)
+
+
+def test_deleting_goes_on_after_its_worker_was_killed(migrated_url: str, tmp_path: Path) -> None:
+    store, settings = Store.open(migrated_url), settings_module.read(overrides=overrides(str(tmp_path)))
+    objects = open_objects(str(tmp_path / "objects"))
+    ids = []
+    for _ in range(2):
+        ids.append(store.jobs.create("ada", PROCESS).id)
+        store.jobs.queue("ada", ids[-1])
+        assert Worker(store, objects, two_files, settings).run_once()
+        store.jobs.delete("ada", ids[-1])
+    kept = store.jobs.create("ada", PROCESS).id
+    store.jobs.queue("ada", kept)
+    assert Worker(store, objects, two_files, settings).run_once()
+    with store.database.write() as connection:
+        connection.execute(update(trash).values(due=1.0))
+    child = multiprocessing.get_context("forkserver").Process(
+        target=sweep_until_killed, args=(migrated_url, str(tmp_path))
+    )
+    child.start()
+    end = time.monotonic() + 30
+    while not (tmp_path / "halted").exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    child.kill()
+    child.join()
+    assert len(objects.list("jobs")) == 4  # of one deleted job, and of the one that is kept
+    sweep(store, objects, settings.jobs)
+    assert sorted(objects.list("jobs")) == [f"jobs/{kept}/1/{name}" for name in ("a.tif", "b.tif")]
+    assert store.trash.due() == []
+    store.close()

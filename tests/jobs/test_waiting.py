@@ -10,8 +10,10 @@ import pytest
 from sqlalchemy import update
 
 from openeo_backend import settings as settings_module
+from openeo_backend.catalog.own import refuse_unfinished
 from openeo_backend.errors import OpenEOError
 from openeo_backend.files.objects import open_objects
+from openeo_backend.jobs.input import OwnResults
 from openeo_backend.jobs.queue import Queue
 from openeo_backend.jobs.waiting import look
 from openeo_backend.jobs.worker import Worker
@@ -160,3 +162,32 @@ def test_a_waiting_job_can_be_stopped_changed_and_started_again(bench: Bench) ->
     bench.store.jobs.queue("ada", id)
     assert bench.worker.run_once()
     assert bench.status(id) == "finished"
+
+
+@pytest.mark.parametrize(("state", "waits"), [("running", True), ("created", True), ("error", False)])
+def test_a_load_of_results_elsewhere_says_whether_to_wait(state: str, waits: bool) -> None:
+    with pytest.raises(OpenEOError, match="JobNotFinished") as caught:
+        refuse_unfinished({"openeo:status": state}, URL)
+    assert caught.value.data == ({"waiting_for": URL} if waits else None)
+    assert "secret" not in caught.value.message
+    refuse_unfinished({"openeo:status": "finished"}, URL)
+    refuse_unfinished({}, URL)
+
+
+def test_a_load_of_our_own_results_says_whether_to_wait(bench: Bench, tmp_path: Path) -> None:
+    settings = bench.settings.model_copy(deep=True)
+    settings.store.url = bench.store.database.engine.url.render_as_string(hide_password=False)
+    own = OwnResults(settings)
+    id = bench.store.jobs.create("ada", PROCESS).id
+    for ready in (False, True):
+        with pytest.raises(OpenEOError, match="JobNotFinished") as caught:
+            own.find(id, "ada", lambda: tmp_path)
+        assert caught.value.data == {"waiting_for": id}
+        if not ready:
+            bench.store.jobs.queue("ada", id)
+    bench.waits_for = None
+    assert bench.worker.run_once()
+    found = own.find(id, "ada", lambda: tmp_path)
+    assert found is not None
+    assert found.collection["id"] == id
+    own._store.close()

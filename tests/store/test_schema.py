@@ -6,8 +6,10 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from openeo_backend.store import database as databases
@@ -84,3 +86,29 @@ def test_unusable_databases_are_told_in_one_line(url: str, said: str) -> None:
         Store.open(url)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_jobs_survive_the_upgrade_from_every_revision(database_url: str) -> None:
+    columns = "id, user_id, process, log_level, options, status, progress, created, updated, priority, attempt, lost"
+    values = "'j-1', 'ada', '{}', 'info', '{}', 'queued', 0, 1.5, 2.5, 0, 0, 0"
+    revisions = [script.revision for script in ScriptDirectory.from_config(databases._config()).walk_revisions()]
+    assert revisions[0] == databases.head()
+    database = databases.connect(database_url)
+    for revision in reversed(revisions):
+        config = databases._config()
+        with database.write() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+        with database.write() as connection:
+            connection.execute(text("DELETE FROM jobs"))
+            connection.execute(text(f"INSERT INTO jobs ({columns}, log_count) VALUES ({values}, 0)"))
+        assert upgrade(database_url) == databases.head()
+        store = Store.open(database_url)
+        job = store.jobs.get("ada", "j-1")
+        assert (job.status, job.process, job.limits, job.waiting_for) == ("queued", {}, None, None)
+        assert job.created.timestamp() == 1.5
+        store.close()
+        with database.write() as connection:
+            metadata.drop_all(connection)
+            connection.execute(text("DROP TABLE alembic_version"))
+    database.close()
