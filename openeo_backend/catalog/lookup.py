@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from affine import Affine
@@ -38,7 +39,7 @@ class Lookup:
 
     parallel: bool
 
-    @property
+    @cached_property
     def is_copy(self) -> bool:
         """Whether the window is the block's part pixel by pixel."""
         height, width = (part.stop - part.start for part in self.window)

@@ -172,7 +172,7 @@ class BlockReader:
         """The values of a part of the cube."""
         block = crop(self.geobox, rows, cols)
         shape = (steps.stop - steps.start, bands.stop - bands.start, *block.shape)
-        out = np.full(shape, self.fill if self.fill is not None else 0, dtype=self.dtype)
+        out = np.empty(shape, dtype=self.dtype)
         found: dict[Any, lookup.Lookup | None] = {}
         for t, by_band in enumerate(self.layers[steps]):
             for b, layers in enumerate(by_band[bands]):
@@ -200,33 +200,85 @@ class BlockReader:
     def _fill(
         self, plane: np.ndarray, layers: Sequence[Layer], block: GeoBox, found: dict[Any, lookup.Lookup | None]
     ) -> None:
-        """Lay the layers below each other into a plane full of missing values."""
+        """Lay the layers below each other into a plane, and missing values where there are none."""
         missing: np.ndarray | None = None
         box = tuple(block.boundingbox)[:4]
-        for layer in layers:
-            if layer.bounds is not None and not _meet(layer.bounds, box):
-                continue
+        near = [layer for layer in layers if layer.bounds is None or _meet(layer.bounds, box)]
+        for number, layer in enumerate(near):
             if missing is not None and not missing.any():
                 return
             try:
+                if missing is None and (place := self._read_into(plane, layer, block, found)) is not None:
+                    if number < len(near) - 1:
+                        missing = np.ones(plane.shape, dtype=bool)
+                        missing[place] = self._lacks(plane[place])
+                        continue
+                    return
                 part = self._read(layer, block, found)
             except (rasterio.errors.RasterioError, ArrayError, OpenEOError) as error:
                 self._fail(layer, error)
                 continue
             if part is None:
                 continue
-            place, values, valid = part
             if missing is None:
-                if valid is None:
-                    plane[place] = values
-                else:
-                    np.copyto(plane[place], values, where=valid)
+                plane.fill(self._blank)
                 missing = np.ones(plane.shape, dtype=bool)
-                missing[place] = False if valid is None else ~valid
-            else:
-                take = missing[place] if valid is None else missing[place] & valid
-                np.copyto(plane[place], values, where=take)
-                missing[place] &= ~take
+            place, values, valid = part
+            if valid is None and len(near) == 1:
+                plane[place] = values
+                return
+            take = missing[place] if valid is None else missing[place] & valid
+            np.copyto(plane[place], values, where=take)
+            missing[place] &= ~take
+        if missing is None:
+            plane.fill(self._blank)
+
+    @property
+    def _blank(self) -> float | int:
+        return self.fill if self.fill is not None else 0
+
+    def _lacks(self, values: np.ndarray) -> np.ndarray | bool:
+        """Which values of the cube are missing."""
+        if self.fill is None:
+            return False
+        return np.isnan(values) if values.dtype.kind == "f" else values == self.fill
+
+    def _read_into(
+        self, plane: np.ndarray, layer: Layer, block: GeoBox, found: dict[Any, lookup.Lookup | None]
+    ) -> tuple[slice, slice] | None:
+        """Read a raster straight into a plane where its pixels and values are those of the cube.
+
+        :returns: where it lies (elsewhere the plane is missing then), or None where the layer needs more than a copy.
+        """
+        if layer.kind is not None or layer.target is not None or (layer.factor, layer.summand) != (1, 0):
+            return None
+        file = self.handles.open_layer(layer)
+        match = self._match(file, layer, block, found)
+        nodata = layer.nodata if layer.nodata is not None else file.nodatavals[layer.index - 1]
+        dtype = np.dtype(file.dtypes[layer.index - 1])
+        if match is None or dtype != self.dtype or not match.is_copy or not self._means_missing(nodata):
+            return None
+        if plane[match.place].shape != plane.shape:
+            plane.fill(self._blank)
+        window = rasterio.windows.Window.from_slices(*match.window)
+        file.read(layer.index, window=window, out=plane[match.place])
+        return match.place
+
+    def _means_missing(self, nodata: float | None) -> bool:
+        """Whether a file's no-data value, if it has one, is the cube's missing value."""
+        if nodata is None or self.fill is None:
+            return nodata is None
+        return nodata == self.fill or bool(np.isnan(nodata) and np.isnan(self.fill))
+
+    def _match(
+        self, file: Any, layer: Layer, block: GeoBox, found: dict[Any, lookup.Lookup | None]
+    ) -> lookup.Lookup | None:
+        """Where a file's pixels lie in a block."""
+        crs = check(file, layer)
+        key = (crs, file.transform, file.shape)
+        if key not in found:
+            found[key] = lookup.find(block, file.transform, file.shape, crs)
+        return found[key]
 
     def _fail(self, layer: Layer, error: Exception) -> None:
         if isinstance(error, OpenEOError):
@@ -242,14 +294,10 @@ class BlockReader:
     ) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray | None] | None:
         """Where in the block a layer has pixels, their values as the cube has them, and which of them are valid."""
         file = self.handles.open_layer(layer)
-        crs = check(file, layer)
-        layer = _tuned(layer, file)
-        key = (crs, file.transform, file.shape)
-        if key not in found:
-            found[key] = lookup.find(block, file.transform, file.shape, crs)
-        match = found[key]
+        match = self._match(file, layer, block, found)
         if match is None:
             return None
+        layer = _tuned(layer, file)
         pixels = file.read(layer.index, window=rasterio.windows.Window.from_slices(*match.window))
         values, inside = match.take(pixels)
         nodata = layer.nodata if layer.nodata is not None else file.nodatavals[layer.index - 1]
