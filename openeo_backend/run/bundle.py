@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from jsonschema import Draft7Validator
+
 from openeo_backend.errors import OpenEOError
 from openeo_backend.formats.names import slug
 from openeo_backend.net.door import Door
@@ -19,6 +21,50 @@ from openeo_backend.run import results
 
 #: Links that say where a document is among others; they are made anew where it is put.
 STRUCTURE = ("self", "canonical", "root", "parent", "collection", "item", "items", "child")
+
+
+_OBJECTS = {"type": "object", "additionalProperties": {"type": "object"}}
+_REFERENCE = {"type": "object", "required": ["href"], "properties": {"href": {"type": "string"}}}
+_BOX = {"type": "array", "minItems": 4, "maxItems": 6, "items": {"type": "number"}}
+_INTERVAL = {"type": "array", "minItems": 2, "maxItems": 2, "items": {"type": ["string", "null"]}}
+
+#: The types of the members of STAC documents that are read here or by the catalog.
+_SHAPE = Draft7Validator(
+    {
+        "type": "object",
+        "required": ["type", "stac_version", "id", "links"],
+        "properties": {
+            **{name: {"type": "string"} for name in ("id", "title", "description", "license", "stac_version")},
+            "links": {"type": "array", "items": _REFERENCE},
+            "assets": {"type": "object", "additionalProperties": _REFERENCE},
+            "keywords": {"type": "array", "items": {"type": "string"}},
+            "stac_extensions": {"type": "array", "items": {"type": "string"}},
+            "providers": {"type": "array", "items": {"type": "object", "required": ["name"]}},
+            "summaries": {"type": "object"},
+            "properties": {"type": "object"},
+            "item_assets": _OBJECTS,
+            "cube:dimensions": _OBJECTS,
+            "bbox": _BOX,
+            "extent": {
+                "type": "object",
+                "properties": {
+                    "spatial": {"type": "object", "properties": {"bbox": {"type": "array", "items": _BOX}}},
+                    "temporal": {"type": "object", "properties": {"interval": {"type": "array", "items": _INTERVAL}}},
+                },
+            },
+        },
+        "if": {"properties": {"type": {"const": "Collection"}}},
+        "then": {"required": ["extent", "description", "license"]},
+    }
+)
+
+
+def check(document: Mapping[str, Any]) -> None:
+    """:raises OpenEOError: ProcessParameterInvalid for a document whose members are not of the types that STAC says."""
+    for problem in _SHAPE.iter_errors(document):
+        where = ".".join(str(part) for part in problem.absolute_path) or "the document"
+        reason = problem.message if len(problem.message) < 200 else "it is not of the type that STAC says"
+        raise OpenEOError("ProcessParameterInvalid", f"This is not a STAC resource: {where}: {reason}.")
 
 
 @dataclass
@@ -77,6 +123,7 @@ def of_result(
         document["title"] = f"Results of {id}"
     for changes in resource.changes:
         document = merge_patch(document, changes)
+    check({"links": [], **document})
     found = {key: results.item(run, key, links) for key in results.items(run)}
     items = {key: _without_structure(item) for key, item in found.items() if item is not None}
     return Bundle(document, items, {file["name"]: folder / file["name"] for file in files})
@@ -93,6 +140,7 @@ def of_document(document: Mapping[str, Any], door: Door, folder: Path, most: int
         raise OpenEOError(
             "FeatureUnsupported", "STAC Catalogs are not exported.", hint="Export their Collections one by one."
         )
+    check(document)
     base = _self(document)
     bundle = Bundle(_without_structure(document))
     addresses = [_absolute(base, link["href"]) for link in document.get("links") or () if link.get("rel") == "item"]
@@ -103,6 +151,7 @@ def of_document(document: Mapping[str, Any], door: Door, folder: Path, most: int
         item = door.json(address)
         if not isinstance(item, dict) or item.get("type") != "Feature" or not item.get("id"):
             raise OpenEOError("FileContentInvalid", f"The document at {address} is not a STAC Item.")
+        check(item)
         bundle.items[str(item["id"])] = _without_structure(item)
         _take_files(bundle, bundle.items[str(item["id"])], address, door, folder)
     if bundle.is_item:

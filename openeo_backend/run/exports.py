@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from openeo_backend.catalog.describe import describe
+from openeo_backend.catalog.item import read_item
 from openeo_backend.cube import Cube
 from openeo_backend.errors import NodeRef, OpenEOError
 from openeo_backend.files.objects import Objects, open_objects
@@ -20,7 +22,7 @@ from openeo_backend.run.bundle import Bundle, of_document, of_result
 from openeo_backend.run.placing import extent_of, link_child, place
 from openeo_backend.run.request import RunRequest
 from openeo_backend.run.results import STAC_VERSION, File
-from openeo_backend.settings import CatalogSettings, WorkspaceSettings
+from openeo_backend.settings import CatalogSettings, CollectionSettings, WorkspaceSettings
 
 _CATALOG = {
     "type": "Catalog",
@@ -85,6 +87,8 @@ class OwnCollections:
     def put(self, bundle: Bundle, export: Export, user: str | None, name: str, scratch: Path) -> str:
         """Add a bundle to a collection; returns its id."""
         self.check(user, export.target)
+        bundle = _as_collection(bundle, export.target)
+        _refuse_unpublishable(bundle)
         objects, folder = self._open(), _folder(export.target)
 
         def claim(current: bytes | None) -> bytes:
@@ -93,7 +97,7 @@ class OwnCollections:
             return _hash(user).encode()
 
         objects.update(f"{folder}/owner", claim)
-        place(_as_collection(bundle, export.target), objects, name, scratch, f"{folder}/collection.json")
+        place(bundle, objects, name, scratch, f"{folder}/collection.json")
         child = {"rel": "child", "href": f"./{folder}/collection.json", "type": "application/json"}
         link_child(objects, "catalog.json", child, _CATALOG)
         return export.target
@@ -149,6 +153,22 @@ def _as_collection(bundle: Bundle, id: str) -> Bundle:
             "links": [],
         }
     return Bundle(document, bundle.items, bundle.files)
+
+
+def _refuse_unpublishable(bundle: Bundle) -> None:
+    """Refuse metadata that the catalog, which is everybody's, cannot be made of.
+
+    :raises OpenEOError: ProcessParameterInvalid; FileContentInvalid for items.
+    """
+    items = [read_item(item, f"{id}.json") for id, item in bundle.items.items()]
+    try:
+        describe(bundle.document, items, CollectionSettings(), True)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise OpenEOError(
+            "ProcessParameterInvalid",
+            "The metadata of the STAC resource cannot be published as those of a collection.",
+            hint="Check the types of its members, above all extent, summaries, providers and cube:dimensions.",
+        ) from error
 
 
 def _folder(collection: str) -> str:

@@ -426,6 +426,33 @@ def test_ids_never_lead_out_of_the_folder(backend, collection, tmp_path):
     assert all(name.startswith("run-") for name in outside)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"extent": None},
+        {"extent": {"spatial": 5}},
+        {"summaries": "none"},
+        {"cube:dimensions": [1]},
+        {"cube:dimensions": {"t": 5}},
+        {"providers": 5},
+        {"links": ["a"]},
+        {"links": 5},
+        {"assets": {"a": 5}},
+        {"title": {"a": 1}},
+    ],
+)
+def test_nobody_breaks_the_list_of_collections(backend, changes):
+    """It is everybody's: what cannot be published is refused, and nothing of it stays."""
+    engine = backend.engine()
+    ok(backend.run("out", engine=engine, **saved(), out=into("good")))
+    change = node("stac_modify", "save", changes=changes)
+    outcome = backend.run("out", engine=engine, **saved(), change=change, out=into("bad", "change"))
+    published = backend.engine().catalog.collections()
+    if outcome.error is not None:
+        assert outcome.error["code"] == "ProcessParameterInvalid", outcome.error
+        assert [collection["id"] for collection in published] == ["good"]
+
+
 def test_users_who_may_not_export(backend):
     backend.settings["catalog"]["exporters"] = ["carol"]
     outcome = backend.run("out", **saved(), out=into("mine"))
