@@ -98,8 +98,6 @@ class DemoSettings(Section):
 class LimitsSettings(Section):
     sync_samples: float = 1e9
     """Most input samples (pixels x bands x dates) of a synchronous request."""
-    sync_inline_samples: float = 4e6
-    """Up to this many input samples a synchronous request is computed in the API process."""
     sync_seconds: float = 300
     """Longest time of a synchronous request."""
     sync_slots: int = 2

@@ -59,6 +59,9 @@ class StandIn:
             if node.get("arguments", {}).get("id") == "NOWHERE"
         ]
 
+    def stored(self, user: str) -> dict[str, Any]:
+        return {stored.id: stored.process for stored in self.store.processes.list(user)}
+
     def work(self, runner: Runner | None = None) -> None:
         """Let a worker do one job."""
         assert Worker(self.store, self.objects, runner or self.runner, self.settings).run_once()
