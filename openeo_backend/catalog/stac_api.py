@@ -99,13 +99,23 @@ class ApiSource:
         return self._documents.read(address).get("properties") if address else None
 
     def items(self, id: str, query: ItemQuery) -> list[Item]:
+        body = self._body(id, query)
+        try:
+            return self._found(id, body, query.most)
+        except OpenEOError as error:
+            if "filter" not in body or error.code != "UrlNotReachable":
+                raise
+            # The API may not know the property. The conditions are evaluated on the items in any case.
+            return self._found(id, {k: v for k, v in body.items() if not k.startswith("filter")}, query.most)
+
+    def _found(self, id: str, body: dict[str, Any], most: int) -> list[Item]:
         found: dict[str, Item] = {}
-        for page in self._pages(self._body(id, query)):
+        for page in self._pages(body):
             for document in page:
                 item = self._item(document, id)
                 found.setdefault(item.id, item)
-            if len(found) > query.most:
-                raise too_many(id, query.most)
+            if len(found) > most:
+                raise too_many(id, most)
         return sorted(found.values(), key=lambda item: (item.start, item.id))
 
     def _item(self, document: Mapping[str, Any], id: str) -> Item:

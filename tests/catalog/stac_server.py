@@ -16,9 +16,12 @@ PAGE = 3
 class Server:
     """Serves a folder under /files, and the items of its TEST collection as a STAC API under /api."""
 
-    def __init__(self, folder: Path, *, posts: bool = True, filters: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *, posts: bool = True, filters: bool = True, refuses: tuple[str, ...] = ()
+    ) -> None:
         self.folder, self.posts, self.filters = folder, posts, filters
         self.bodies: list[dict[str, Any]] = []
+        self.listed = 0
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -34,7 +37,8 @@ class Server:
             def do_POST(self) -> None:  # noqa: N802
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 server.bodies.append(body)
-                self.answer(server.search(body, "POST") if server.posts else None)
+                refused = any(f'"{name}"' in json.dumps(body.get("filter")) for name in refuses)
+                self.answer(server.search(body, "POST") if server.posts and not refused else None)
 
             def file(self, path: Path) -> None:
                 if not path.is_file():
@@ -112,6 +116,12 @@ class Server:
                 body["datetime"] = query["datetime"].replace("%2F", "/").replace("%3A", ":")
             body["token"] = query.get("token", "0")
             return self.search(body, "GET")
+        if path == "/api/collections/TEST/items":
+            self.listed += 1
+            body = {"collections": ["TEST"], "token": query.get("token", "0")}
+            page = self.search(body, "GET")
+            page["links"] = [{"rel": "collection", "href": f"{root}/collections/TEST"}]
+            return page
         if path.startswith("/api/collections/TEST/items/"):
             return next((item for item in self.items() if item["id"] == path.rsplit("/", 1)[1]), None)
         return None
@@ -127,7 +137,7 @@ class Server:
             times = [(item, item["properties"]["datetime"]) for item in found]
             found = [item for item, time in times if (start == ".." or time >= start) and (end == ".." or time <= end)]
         if "filter" in body:
-            found = [item for item in found if self.holds(body["filter"], item["properties"])]
+            found = [item for item in found if self.holds(body["filter"], {"id": item["id"], **item["properties"]})]
         first = int(body.get("token", 0))
         answer: dict[str, Any] = {"type": "FeatureCollection", "features": found[first : first + PAGE], "links": []}
         if first + PAGE < len(found):

@@ -6,12 +6,17 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import geopandas as gpd
+import numpy as np
 import pytest
+import shapely
 from stac_server import Server
 
 from openeo_backend.catalog.catalog import Catalog
 from openeo_backend.catalog.request import LoadRequest
+from openeo_backend.cube.features import bare_cube
 from openeo_backend.errors import OpenEOError
+from openeo_backend.graph.effects import LoadHints
 from openeo_backend.net.door import Door
 from openeo_backend.settings import CatalogSettings, NetSettings, SettingsError
 
@@ -101,6 +106,95 @@ def test_load_url_filters(server, env, condition):
     for path in ("/files/collection.json", "/api/collections/TEST"):
         cube = catalog.load_url(f"{server.url}{path}", request, env)
         assert cube.data.values[:, 0, 0, 0].tolist() == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("extent", "numbers"),
+    [
+        (["2023-04-04", "2023-04-13"], [2, 3, 4]),
+        (["2023-04-04T10:50:00Z", "2023-04-10T10:50:00Z"], [2, 3]),
+        (["2023-04-04T12:50:00+02:00", "2023-04-10T12:50:01+02:00"], [2, 3, 4]),
+        ([None, "2023-04-07T10:50:01Z"], [1, 2, 3]),
+        (["2023-04-19", None], [7, 8]),
+        (["2023", "2024"], [1, 2, 3, 4, 5, 6, 7, 8]),
+        (["2023-04", "2023-05"], [1, 2, 3, 4, 5, 6, 7, 8]),
+    ],
+)
+@pytest.mark.parametrize("path", ["/files/collection.json", "/api/collections/TEST"])
+def test_temporal_extents_in_all_forms(server, env, path, extent, numbers):
+    catalog = Catalog([], CatalogSettings(), door(server))
+    cube = catalog.load_url(f"{server.url}{path}", LoadRequest(temporal_extent=extent), env)
+    assert cube.data.values[:, 0, 0, 0].tolist() == numbers
+
+
+def test_spatial_extents_in_all_forms(server, env):
+    """The left two columns of pixels, as box, as GeoJSON and as vector cube; a triangle leaves its corner out."""
+    catalog = Catalog([], CatalogSettings(), door(server))
+    url = f"{server.url}/files/S0/item.json"
+    box = {"west": 600_000, "south": 5_699_920, "east": 600_020, "north": 5_700_000, "crs": 32631}
+    sides = shapely.box(600_000, 5_699_920, 600_020, 5_700_000)
+    cube = bare_cube(gpd.GeoSeries([sides], crs=32631))
+    geojson = {**shapely.geometry.mapping(sides), "crs": {"type": "name", "properties": {"name": "EPSG:32631"}}}
+    for extent in (box, cube, geojson):
+        found = catalog.load_url(url, LoadRequest(spatial_extent=extent), env)
+        assert found.data.values.tolist() == [[[[1, 1]] * 8]]
+    env.hint = LoadHints(spatial=(box,))
+    assert catalog.load_url(url, LoadRequest(), env).data.shape[2:] >= (8, 2)
+    env.hint = LoadHints()
+    triangle = shapely.Polygon([(600_000, 5_700_000), (600_080, 5_700_000), (600_000, 5_699_920)])
+    found = catalog.load_url(url, LoadRequest(spatial_extent=bare_cube(gpd.GeoSeries([triangle], crs=32631))), env)
+    rows, cols = np.indices((8, 8))
+    inside = rows + cols + 1 < 8
+    np.testing.assert_array_equal((found.data.values[0, 0] == 1)[inside], True)
+    np.testing.assert_array_equal((found.data.values[0, 0] == 1)[rows + cols + 1 > 8], False)
+
+
+def test_conditions_on_any_property(server, env, condition):
+    catalog = Catalog([], CatalogSettings(), door(server))
+
+    def call(process: str, **arguments: Any) -> Any:
+        value = {"from_parameter": "value"}
+        node = {"process_id": process, "arguments": {**arguments, "x": value}, "result": True}
+        return condition({"call": node})
+
+    for path in ("/files/collection.json", "/api/collections/TEST"):
+        for name, test, numbers in (
+            ("id", call("eq", y="S3"), [4]),
+            ("eo:cloud_cover", call("between", min=10, max=30), [2, 3, 4]),
+            ("not:there", call("is_nodata"), [1, 2, 3, 4, 5, 6, 7, 8]),
+        ):
+            cube = catalog.load_url(f"{server.url}{path}", LoadRequest(properties={name: test}), env)
+            assert cube.data.values[:, 0, 0, 0].tolist() == numbers, name
+
+
+def test_a_condition_that_the_api_refuses_is_evaluated_here(scenes, env, condition):
+    picky = Server(scenes.folder, refuses=("eo:cloud_cover",))
+    try:
+        cube = open_api(picky).load("TEST", LoadRequest(properties={"eo:cloud_cover": low(condition, 20)}), env)
+        assert cube.data.values[:, 0, 0, 0].tolist() == [1, 2, 3]
+    finally:
+        picky.http.shutdown()
+        picky.http.server_close()
+    assert ["filter" in body for body in picky.bodies[:2]] == [True, False]
+
+
+def test_a_catalog_of_several_collections_names_them(server, scenes, env):
+    other = {**json.loads((scenes.folder / "collection.json").read_text()), "id": "OTHER", "links": []}
+    (scenes.folder / "other.json").write_text(json.dumps(other))
+    children = [{"rel": "child", "href": href} for href in ("./collection.json", "./other.json")]
+    document = {"type": "Catalog", "id": "both", "description": "", "stac_version": "1.0.0", "links": children}
+    (scenes.folder / "catalog.json").write_text(json.dumps(document))
+    catalog = Catalog([], CatalogSettings(), door(server))
+    with pytest.raises(OpenEOError, match=r"has 2 collections.*TEST, OTHER"):
+        catalog.load_url(f"{server.url}/files/catalog.json", LoadRequest(), env)
+
+
+def test_all_items_of_a_collection_are_searched_not_listed(server, env):
+    catalog = Catalog([], CatalogSettings(), door(server))
+    url = f"{server.url}/api/collections/TEST/items?limit=3"
+    cube = catalog.load_url(url, LoadRequest(temporal_extent=["2023-04-04", "2023-04-10"]), env)
+    assert cube.data.values[:, 0, 0, 0].tolist() == [2, 3]
+    assert server.listed == 1
 
 
 def test_load_url_refuses_what_is_not_stac_or_not_allowed(server, scenes, env):
