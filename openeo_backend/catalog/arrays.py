@@ -83,6 +83,8 @@ def _open_netcdf(address: str, door: Requests | None) -> xr.Dataset:
     if address.startswith(("http://", "https://")):
         assert door is not None, "only callers with a way out have URLs"
         return xr.open_dataset(RemoteFile(door, address), engine="h5netcdf", **options)  # type: ignore[arg-type]
+    if address.startswith("s3://"):
+        raise ArrayError("netCDF files in S3 are not read")
     with Path(address).open("rb") as file:
         engine = "h5netcdf" if file.read(4) == b"\x89HDF" else "netcdf4"
     return xr.open_dataset(address, engine=engine, **options)

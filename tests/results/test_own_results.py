@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -28,7 +29,7 @@ def graph(format: str, options: dict | None = None, **between) -> dict:
     return {**nodes, "save": {"process_id": "save_result", "arguments": arguments, "result": True}}
 
 
-def env(user: str | None = "ada", folder=None) -> Env:
+def env(user: str | None = "ada", folder: Path | None = None) -> Env:
     return Env(log=lambda level, message, **more: None, user=user, folder=folder)
 
 
@@ -174,3 +175,22 @@ def test_others_read_results_without_our_code(sites, catalog, values):
     np.testing.assert_array_equal(found["x"].values, 600_005 + 10.0 * np.arange(planes.shape[2]))
     np.testing.assert_array_equal(found["y"].values, 5_699_990 - 20.0 * np.arange(planes.shape[1]))
     assert all(urlsplit(asset.href).query for item in items for asset in item.assets.values())
+
+
+@pytest.mark.parametrize("format", ["GTiff", "netCDF"])
+def test_results_kept_in_s3_are_copied_for_the_run(sites, catalog, values, tmp_path, monkeypatch, format):
+    boto3, server = pytest.importorskip("boto3"), pytest.importorskip("moto.server")
+    store = server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    store.start()
+    try:
+        endpoint = "http://{}:{}".format(*store.get_host_and_port())
+        account = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+        for name, value in {**account, "AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true"}.items():
+            monkeypatch.setenv(name, value)
+        boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket="results")
+        site = sites("a", str(catalog), store={"files": "s3://results/of-a"})
+        job = site.job(graph(format))
+        assert_same(loader(site).load_result(job, LoadRequest(), env(folder=tmp_path)), values)
+        assert not (tmp_path / "a" / "files").exists()
+    finally:
+        store.stop()
