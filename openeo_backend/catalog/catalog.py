@@ -253,4 +253,5 @@ def _provenance(
         levels=levels,
         coefficients=coefficients,
         sun=sun_zeniths(steps) if "L1" in levels and not coefficients else (),
+        period=tuple(f"{np.datetime_as_string(step.label, unit='s')}Z" for step in (steps[0], steps[-1])),
     )

@@ -61,8 +61,11 @@ class Provenance:
     sun: tuple[tuple[str, float], ...] = ()
     """Zenith angle of the sun in degrees by temporal label (ISO 8601, seconds), of optical data of level 1."""
 
+    period: tuple[str, ...] = ()
+    """First and last temporal label of the data loaded (ISO 8601, seconds): what results without dates are about."""
+
     def merge(self, other: Provenance) -> Provenance:
-        """Both origins, each entry once, order kept."""
+        """Both origins, each entry once, order kept; the period covers both."""
 
         def union(a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
             return a + tuple(entry for entry in b if entry not in a)
@@ -76,6 +79,7 @@ class Provenance:
             union(self.levels, other.levels),
             union(self.coefficients, other.coefficients),
             union(self.sun, other.sun),
+            (min(dates), max(dates)) if (dates := self.period + other.period) else (),
         )
 
     def note(self, text: str, **changes: Any) -> Provenance:

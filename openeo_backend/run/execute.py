@@ -150,6 +150,14 @@ def _unsaved(value: Any, plan: Plan) -> list[Saved]:
     return [Saved(value, default_format(value), {}, plan.graph.result)]
 
 
+def _dated(file: dict[str, Any], value: Any) -> dict[str, Any]:
+    """The description of a file; one without dates of its own is about the period of what was loaded."""
+    if "start" not in file and isinstance(value, Cube) and value.provenance.period:
+        first, last = value.provenance.period
+        return {**file, "start": first, "end": last}
+    return file
+
+
 def _write(saved: list[Saved], request: RunRequest, journal: Journal) -> tuple[list[dict[str, Any]], Provenance]:
     files: list[dict[str, Any]] = []
     provenance = Provenance()
@@ -168,11 +176,11 @@ def _write(saved: list[Saved], request: RunRequest, journal: Journal) -> tuple[l
 
             assets = write_result(result.value, result.format, result.options, request.folder, stem, progress, warn)
             for asset in assets:
-                files.append(describe(asset, result.node))
+                files.append(_dated(describe(asset, result.node), result.value))
                 journal.log("info", f"Wrote {asset.path.name} ({asset.path.stat().st_size / 1e6:.3g} MB).")
             if request.previews:
                 shown = next((asset for asset in assets if asset.media_type.startswith("image/tiff")), None)
-                files += [describe(_picture(shown), result.node)] if shown else []
+                files += [_dated(describe(_picture(shown), result.node), result.value)] if shown else []
             if isinstance(result.value, Cube):
                 provenance = provenance.merge(result.value.provenance)
     return files, provenance

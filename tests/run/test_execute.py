@@ -87,6 +87,8 @@ def test_pixels_equal_those_of_plain_rasterio_and_numpy(engine: Engine, archive:
     assert file["proj"]["code"] == "EPSG:32632"
     assert file["proj"]["shape"] == [96, 96]
     assert len(outcome.provenance["items"]) == 3
+    # without a time dimension, the file is about the period loaded: the solar days of the three dates
+    assert (file["start"], file["end"]) == ("2025-05-01T00:00:00Z", "2025-06-10T00:00:00Z")
 
 
 def test_a_child_gives_the_same_bytes(engine: Engine, settings: Settings, tmp_path: Path) -> None:
