@@ -13,6 +13,8 @@ import requests
 
 from openeo_backend.catalog.request import LoadRequest
 from openeo_backend.errors import OpenEOError
+from openeo_backend.graph.callback import Scope
+from openeo_backend.graph.evaluate import evaluate
 from openeo_backend.jobs.input import OwnResults
 from openeo_backend.processes.environment import Env
 from openeo_backend.run.engine import Engine
@@ -76,6 +78,35 @@ def test_results_come_back_bit_by_bit(sites, catalog, values, format, options):
     assert_same(catalog_of.load_result(job, LoadRequest(), env()), values)
     elsewhere = sites("b")
     assert_same(loader(elsewhere).load_url(signed, LoadRequest(), env()), values)
+
+
+@pytest.mark.parametrize("format", ["GTiff", "netCDF"])
+def test_floats_on_any_grid_come_back_bit_by_bit(sites, catalog, format):
+    """Reflectances with missing values in longitude and latitude, as the graph has them before they are written."""
+    half = {"process_id": "multiply", "arguments": {"x": {"from_parameter": "x"}, "y": 0.0001}, "result": True}
+    scale = {"data": {"from_node": "load"}, "process": {"process_graph": {"half": half}}}
+    warp = {"data": {"from_node": "scale"}, "projection": 4326, "resolution": 0.00017}
+    nodes = graph(
+        format,
+        scale={"process_id": "apply", "arguments": scale},
+        warp={"process_id": "resample_spatial", "arguments": warp},
+    )
+    site = sites("a", str(catalog))
+    engine = Engine.open(site.backend.settings)
+    kept = {"load": nodes["load"], "scale": nodes["scale"], "warp": {**nodes["warp"], "result": True}}
+    plan, _ = engine.plan({"process_graph": kept}, given={})
+    surroundings = Env(log=lambda level, message, **more: None, collections=engine.catalog)
+    written = evaluate(plan.graph, engine.processes, Scope(), surroundings)
+    found = loader(site).load_result(site.job(nodes), LoadRequest(), env())
+    assert found.data.dtype == written.data.dtype == np.float32
+    expected = written.data.transpose("t", "bands", "y", "x").values
+    assert np.isnan(expected).any()
+    np.testing.assert_array_equal(found.data.values, expected)
+    assert found.crs == written.crs
+    for name in ("t", "bands"):
+        np.testing.assert_array_equal(found.data[name].values, written.data[name].values)
+    for name in ("x", "y"):  # files hold origin and step, of which coordinates are computed: to the last digit or so
+        np.testing.assert_allclose(found.data[name].values, written.data[name].values, rtol=0, atol=1e-9 * 0.00017)
 
 
 def test_a_graph_loads_an_earlier_result_in_a_child(sites, catalog, values):
