@@ -62,7 +62,9 @@ def open_address(url: str, documents: Documents, most: int) -> tuple[Source, str
     document = documents.read(url)
     kind = document.get("type")
     if kind == "Feature":
-        return _fixed(url, [read_item(enrich(document, _parent(document, url, documents)), url)], document)
+        parent = _parent(document, url, documents)
+        state = {name: parent[name] for name in ("openeo:status",) if name in parent}
+        return _fixed(url, [read_item(enrich(document, parent), url)], {**state, **document})
     if kind == "FeatureCollection":
         collection = _listed(document, url)
         if collection is not None:
@@ -99,9 +101,10 @@ def _parent(document: Mapping[str, Any], url: str, documents: Documents) -> Mapp
 
 def _fixed(url: str, items: list[Item], document: Mapping[str, Any]) -> tuple[Source, str]:
     id = str(document.get("id") or url)
-    own = {key: document[key] for key in ("license", "providers", "title", "description") if key in document}
+    names = ("license", "providers", "title", "description", "openeo:status")
+    own = {key: document[key] for key in names if key in document}
     properties = document.get("properties") or {}
-    own |= {key: properties[key] for key in ("license", "providers") if key in properties}
+    own |= {key: properties[key] for key in ("license", "providers", "openeo:status") if key in properties}
     dimensions = properties.get("cube:dimensions") or document.get("cube:dimensions")
     if dimensions:
         own["cube:dimensions"] = dimensions

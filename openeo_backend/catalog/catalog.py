@@ -137,7 +137,8 @@ class Catalog:
         collection = source.collection(id)
         gate = Gate(source.root, self._door.check, self._settings.buckets)
         handles = Handles(self._door)
-        series = Series(gate, handles)
+        soft = (lambda message: env.log("warning", message)) if env.options.get("soft_errors") else None
+        series = Series(gate, handles, soft)
         items = series.complete(find(source, id, search, self._settings.max_items))
         sample = series.complete(_newest(source.sample(id)))
         bands = _choose(collection, [*sample, *_newest(items)], request, env, id)
@@ -159,7 +160,7 @@ class Catalog:
             geobox=request.geobox,
             scaled=settings.apply_scale,
             names=dimension_names(collection),
-            soft=(lambda message: env.log("warning", message)) if env.options.get("soft_errors") else None,
+            soft=soft,
         )
         raw = needs_imaging(steps)
         cube = load_grd(assembly, self._door) if raw else Assembler(assembly).cube()

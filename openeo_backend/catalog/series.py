@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,13 @@ class Series:
     """Learns from array files what the metadata leave out.
 
     :param gate: admits their addresses.
+    :param soft: told about files that cannot be read, whose items are then left out; None: they are errors.
     """
 
-    def __init__(self, gate: Gate, handles: Handles) -> None:
+    def __init__(self, gate: Gate, handles: Handles, soft: Callable[[str], None] | None = None) -> None:
         self._gate = gate
         self._handles = handles
+        self._soft = soft
         self._variables: dict[str, list[dict[str, Any]]] = {}
 
     def complete(self, items: Iterable[Item]) -> list[Item]:
@@ -35,14 +38,23 @@ class Series:
 
         :raises OpenEOError: AssetUnreadable.
         """
-        return [self._complete(item) for item in items]
+        return [found for item in items for found in self._unless_broken(partial(self._complete, item))]
 
-    def _complete(self, item: Item) -> Item:
+    def _unless_broken(self, look: Callable[[], list[Item]]) -> list[Item]:
+        try:
+            return look()
+        except OpenEOError as error:
+            if self._soft is None or error.code != "AssetUnreadable":
+                raise
+            self._soft(error.message)
+            return []
+
+    def _complete(self, item: Item) -> list[Item]:
         arrays = {key: asset for key, asset in item.assets.items() if array_kind(asset) is not None}
         if not arrays or any(_names_bands(asset) for asset in item.assets.values()):
-            return item
+            return [item]
         told = {key: {**asset, "bands": self._bands(item, key, asset)} for key, asset in arrays.items()}
-        return replace(item, assets={**item.assets, **told})
+        return [replace(item, assets={**item.assets, **told})]
 
     def _bands(self, item: Item, key: str, asset: Mapping[str, Any]) -> list[dict[str, Any]]:
         if key not in self._variables:
@@ -59,14 +71,14 @@ class Series:
 
         :raises OpenEOError: AssetUnreadable.
         """
-        found: list[Item] = []
-        for item in items:
+
+        def unfold(item: Item) -> list[Item]:
             dates = self._dates(item, bands)
             if len(dates) < 2:
-                found.append(item)
-                continue
-            found += [replace(item, start=d, end=d, moment=d) for d in dates if interval.contains(np.asarray(d))]
-        return found
+                return [item]
+            return [replace(item, start=d, end=d, moment=d) for d in dates if interval.contains(np.asarray(d))]
+
+        return [found for item in items for found in self._unless_broken(partial(unfold, item))]
 
     def _dates(self, item: Item, bands: Collection[str]) -> Sequence[np.datetime64]:
         if item.start == item.end:

@@ -285,6 +285,22 @@ def test_unreadable_arrays_are_errors_or_warnings(archive, env, kind, soft):
     assert any(level == "warning" and "item 'B'" in message for level, message in env.entries)
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_items_whose_dates_or_variables_cannot_be_read_are_left_out(archive, env, told):
+    period = {"start_datetime": "2023-04-02T00:00:00Z", "end_datetime": "2023-04-03T00:00:00Z"}
+    values = stored(4, (2, 20, 24))
+    dataset({"t2m": values}, ["2023-04-02", "2023-04-03"]).to_netcdf(folder(archive, "B") / "a.nc")
+    (folder(archive, "A") / "a.nc").write_bytes(b"nothing of the kind")
+    asset = {"href": "./a.nc", "type": NETCDF, **({"bands": [{"name": "t2m"}]} if told else {})}
+    for id in ("A", "B"):
+        item(archive, id, {"t2m": asset}, **period)
+    with pytest.raises(OpenEOError, match="of item 'A' cannot be used"):
+        load(archive, env)
+    env.options = {"soft_errors": True}
+    np.testing.assert_array_equal(load(archive, env).data.values[:, 0], values)
+    assert any(level == "warning" and "item 'A'" in message for level, message in env.entries)
+
+
 class Ranges(SimpleHTTPRequestHandler):
     """Files with ranges."""
 
