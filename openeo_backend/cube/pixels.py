@@ -201,10 +201,11 @@ def floating(values: Any, parameter: str = "x") -> np.ndarray:
         values = _numbers_of_objects(values, parameter)
     if values.dtype.kind not in "fiub":
         raise refuse(parameter, f"must be numeric, but is {describe(values)}")
-    dtype = float_type(values.dtype)
-    nulls = missing(values) if np.ma.isMaskedArray(values) else None
-    data = np.ma.getdata(values).astype(dtype, copy=False)
-    return nullify(data, nulls)
+    nulls = np.ma.getmask(values)
+    data = np.ma.getdata(values).astype(float_type(values.dtype), copy=nulls is not np.ma.nomask)
+    if nulls is not np.ma.nomask:
+        np.copyto(data, np.nan, where=nulls)
+    return data
 
 
 def _numbers_of_objects(values: np.ndarray, parameter: str) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from openeo_backend.cube import order
 from openeo_backend.cube.elements import each
 from openeo_backend.cube.pixels import (
     PixelArray,
@@ -191,7 +192,10 @@ def mean(data: Any, ignore_nodata: bool = True) -> Any:
 @process("median")
 def median(data: Any, ignore_nodata: bool = True) -> Any:
     """The middle of the ordered elements, or the mean of the two middle ones."""
-    return _reduce(data, ignore_nodata, _median)
+    array = elements(data)
+    if isinstance(array, PixelArray) and len(array):
+        return _pixel_quantiles(array, [0.5], ignore_nodata)[0]
+    return _reduce(array, ignore_nodata, _median)
 
 
 @process("sd")
@@ -227,15 +231,24 @@ def quantiles(data: Any, probabilities: Any = None, q: Any = None, ignore_nodata
     wanted = _probabilities(probabilities if q is None else q, "probabilities" if q is None else "q")
     array = elements(data)
     if isinstance(array, PixelArray):
-        values = floating(array.values, "data")
         if not len(array):
+            values = floating(array.values, "data")
             return PixelArray(np.full((len(wanted), *values.shape[1:]), np.nan, values.dtype))
-        return PixelArray(_reduce_pixels(values, ignore_nodata, lambda v, nulls: np.stack(_quantile(v, nulls, wanted))))
+        return PixelArray(_pixel_quantiles(array, wanted, ignore_nodata))
     numbers, nulls = _numbers(array)
     if not _count(numbers, nulls) or (nulls is not None and not ignore_nodata):
         return [None] * len(wanted)
     with np.errstate(all="ignore"):
         return [float(value) for value in _quantile(numbers, nulls, wanted)]
+
+
+def _pixel_quantiles(array: PixelArray, probabilities: list[float], ignore_nodata: bool) -> np.ndarray:
+    """Quantiles of at least one element of each pixel, probabilities first."""
+    values = floating(array.values, "data")
+    found = order.quantiles(values, probabilities, ignore_nodata)
+    if found is not None:
+        return found
+    return _reduce_pixels(values, ignore_nodata, lambda v, nulls: np.stack(_quantile(v, nulls, probabilities)))
 
 
 def _probabilities(given: Any, name: str) -> list[float]:
