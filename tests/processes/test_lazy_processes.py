@@ -1,4 +1,4 @@
-"""Lazy in, lazy out: every process of the registry that takes or makes cubes, on dask arrays that nothing may compute."""
+"""Lazy in, lazy out: all processes of cubes, on dask arrays that must not be computed while a graph is built."""
 
 from __future__ import annotations
 
