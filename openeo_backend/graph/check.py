@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -73,7 +74,8 @@ def check(
     :param parameters: names of the parameters that have values.
     """
     problems = []
-    for problem in _check(graph, processes, inspect or {}, frozenset(parameters), ()):
+    checker = _Checker(processes, inspect or {})
+    for problem in checker.graph(graph, frozenset(parameters), ()):
         problems.append(problem)
         if len(problems) >= MOST:
             break
@@ -92,34 +94,52 @@ def callback_parameters(processes: Specifications) -> Callable[[str, str], froze
     return own
 
 
-def _check(
-    graph: Graph,
-    processes: Specifications,
-    inspect: Mapping[str, Inspect],
-    scope: frozenset[str],
-    path: tuple[NodeRef, ...],
-) -> Iterator[OpenEOError]:
-    scope = scope | graph.bound.keys()
-    for node in graph:
-        here = (*path, NodeRef(node.id, node.process))
-        if node.process not in processes:
-            namespace = f" in the namespace '{node.namespace}'" if node.namespace else ""
-            yield OpenEOError(
-                "ProcessUnsupported", f"The process '{node.process}' is not available{namespace}.", path=here
-            )
-            continue
-        spec = processes[node.process].spec
-        before = True
-        for problem in _check_node(node, spec, here, scope):
-            before = False
-            yield problem
-        for name, value in node.arguments.items():
-            handed = _handed(_parameters(spec).get(name, {}))
-            for inner in _callbacks(value):
-                yield from _check(inner, processes, inspect, scope | handed, here)
-        if before and node.process in inspect:
-            for problem in inspect[node.process](node):
-                yield problem.at(here)
+@dataclass(frozen=True)
+class _Takes:
+    """A parameter of a process, taken out of its specification."""
+
+    parameter: Mapping[str, Any]
+    handed: frozenset[str]
+    """Names of what the process hands to callbacks in it."""
+
+
+class _Checker:
+    """One check: looks into each specification once, as graphs call few processes many times."""
+
+    def __init__(self, processes: Specifications, inspect: Mapping[str, Inspect]) -> None:
+        self.processes = processes
+        self.inspect = inspect
+        self.known: dict[str, Mapping[str, _Takes] | None] = {}
+
+    def takes(self, process: str) -> Mapping[str, _Takes] | None:
+        """The parameters of a process by name; None where there is no such process."""
+        if process not in self.known:
+            found = _parameters(self.processes[process].spec) if process in self.processes else None
+            self.known[process] = None if found is None else {name: _Takes(p, _handed(p)) for name, p in found.items()}
+        return self.known[process]
+
+    def graph(self, graph: Graph, scope: frozenset[str], path: tuple[NodeRef, ...]) -> Iterator[OpenEOError]:
+        scope = scope | graph.bound.keys()
+        for node in graph:
+            here = (*path, NodeRef(node.id, node.process))
+            takes = self.takes(node.process)
+            if takes is None:
+                namespace = f" in the namespace '{node.namespace}'" if node.namespace else ""
+                yield OpenEOError(
+                    "ProcessUnsupported", f"The process '{node.process}' is not available{namespace}.", path=here
+                )
+                continue
+            before = True
+            for problem in _check_node(node, takes, here, scope):
+                before = False
+                yield problem
+            for name, value in node.arguments.items():
+                for inner in _callbacks(value):
+                    handed = takes[name].handed if name in takes else frozenset()
+                    yield from self.graph(inner, scope | handed, here)
+            if before and node.process in self.inspect:
+                for problem in self.inspect[node.process](node):
+                    yield problem.at(here)
 
 
 def _callbacks(value: Any) -> Iterator[Graph]:
@@ -128,19 +148,17 @@ def _callbacks(value: Any) -> Iterator[Graph]:
 
 
 def _check_node(
-    node: Node, spec: Mapping[str, Any], here: tuple[NodeRef, ...], scope: frozenset[str]
+    node: Node, takes: Mapping[str, _Takes], here: tuple[NodeRef, ...], scope: frozenset[str]
 ) -> Iterator[OpenEOError]:
-    parameters = _parameters(spec)
-
     def problem(code: str, message: str, argument: str, hint: str | None = None) -> OpenEOError:
         return OpenEOError(code, message, hint=hint, path=(*here[:-1], NodeRef(node.id, node.process, argument)))
 
-    for name, parameter in parameters.items():
-        if not parameter.get("optional") and name not in node.arguments:
+    for name, taken in takes.items():
+        if not taken.parameter.get("optional") and name not in node.arguments:
             yield problem("ProcessParameterRequired", "A value is required.", name)
     for name, value in node.arguments.items():
-        if name not in parameters:
-            known = ", ".join(parameters) or "none"
+        if name not in takes:
+            known = ", ".join(takes) or "none"
             yield problem("ProcessParameterUnsupported", f"The process has no such parameter. It has: {known}.", name)
             continue
         carrier = Node("", "", {name: value})
@@ -148,9 +166,10 @@ def _check_node(
         for reference in references:
             if isinstance(reference, FromParameter) and reference.name not in scope:
                 yield problem("ProcessParameterMissing", f"The parameter '{reference.name}' has no value.", name)
-        if value is None and (parameters[name].get("optional") or name in OPERANDS):
+        parameter = takes[name].parameter
+        if value is None and (parameter.get("optional") or name in OPERANDS):
             continue
-        reason = _mismatch(value, parameters[name], bool(references))
+        reason = _mismatch(value, parameter, bool(references))
         if reason:
             yield problem("ProcessParameterInvalid", f"The value is not valid: {reason}.", name)
 

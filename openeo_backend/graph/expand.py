@@ -94,18 +94,33 @@ def parameters_of(process: Mapping[str, Any], given: Mapping[str, Any]) -> dict[
 
 
 def expand(
-    graph: Graph, lookup: Lookup, own: CallbackParameters, *, max_nodes: int = MAX_NODES, max_depth: int = MAX_DEPTH
+    graph: Graph,
+    lookup: Lookup,
+    own: CallbackParameters,
+    *,
+    max_nodes: int = MAX_NODES,
+    max_depth: int = MAX_DEPTH,
+    problems: list[OpenEOError] | None = None,
 ) -> Graph:
     """`graph` with every call of a stored process replaced by the nodes of that process, also in callbacks.
 
+    :param problems: where to put errors of nodes, which are left out then; with None the first one is raised.
     :raises OpenEOError: for recursion, too many nodes, or wrong parameters, at the calling node.
     """
-    expansion = _Expansion(lookup, own, max_nodes, max_depth)
+    expansion = _Expansion(lookup, own, max_nodes, max_depth, problems)
     return expansion.graph(graph, ())
 
 
 class _Expansion:
-    def __init__(self, lookup: Lookup, own: CallbackParameters, max_nodes: int, max_depth: int) -> None:
+    def __init__(
+        self,
+        lookup: Lookup,
+        own: CallbackParameters,
+        max_nodes: int,
+        max_depth: int,
+        problems: list[OpenEOError] | None,
+    ) -> None:
+        self.problems = problems
         self.lookup = lookup
         self.own = own
         self.max_nodes = max_nodes
@@ -113,17 +128,27 @@ class _Expansion:
         self.count = 0
         self.parsed: dict[tuple[str, str | None], Graph] = {}
 
-    def graph(self, graph: Graph, calls: tuple[str, ...]) -> Graph:
+    def graph(self, graph: Graph, calls: tuple[str, ...], path: tuple[NodeRef, ...] = ()) -> Graph:
         nodes: dict[str, Node] = {}
         results: dict[str, Any] = {}
         for node in graph:
-            arguments = {name: self.argument(value, results, calls) for name, value in node.arguments.items()}
+            here = (*path, NodeRef(node.id, node.process))
+            arguments = {name: self.argument(value, results, calls, here) for name, value in node.arguments.items()}
             node = replace(node, arguments=arguments)
-            stored = self.lookup(node.process, node.namespace)
+            try:
+                stored = self.lookup(node.process, node.namespace)
+                if stored is not None:
+                    results[node.id] = self.call(nodes, node, stored, calls)
+            except OpenEOError as error:
+                if calls:  # the node of the user's graph that made the call tells it
+                    raise
+                error.at(here)
+                if self.problems is None:
+                    raise
+                self.problems.append(error)
+                continue
             if stored is None:
                 self.add(nodes, node)
-            else:
-                results[node.id] = self.call(nodes, node, stored, calls)
         result = results.get(graph.result, FromNode(graph.result))
         if isinstance(result, FromNode):
             return replace(graph, nodes=nodes, result=result.node)
@@ -131,16 +156,18 @@ class _Expansion:
         constant = Node(graph.result, "constant", {"x": result})
         return replace(graph, nodes={**nodes, constant.id: constant}, result=constant.id)
 
-    def argument(self, value: Any, results: Mapping[str, Any], calls: tuple[str, ...]) -> Any:
+    def argument(
+        self, value: Any, results: Mapping[str, Any], calls: tuple[str, ...], path: tuple[NodeRef, ...]
+    ) -> Any:
         if isinstance(value, FromNode):
             return results.get(value.node, value)
         if isinstance(value, Graph):
-            bound = {name: self.argument(entry, results, calls) for name, entry in value.bound.items()}
-            return replace(self.graph(value, calls), bound=bound)
+            bound = {name: self.argument(entry, results, calls, path) for name, entry in value.bound.items()}
+            return replace(self.graph(value, calls, path), bound=bound)
         if isinstance(value, list):
-            return [self.argument(entry, results, calls) for entry in value]
+            return [self.argument(entry, results, calls, path) for entry in value]
         if isinstance(value, Mapping):
-            return {key: self.argument(entry, results, calls) for key, entry in value.items()}
+            return {key: self.argument(entry, results, calls, path) for key, entry in value.items()}
         return value
 
     def add(self, nodes: dict[str, Node], node: Node) -> None:

@@ -34,9 +34,21 @@ def read(
     Checked are the form of nodes, references, result flags, cycles, size and depth; not what processes expect
     (see :mod:`openeo_backend.graph.check`).
     """
+    graph, problems = read_leniently(process_graph, max_nodes=max_nodes, max_depth=max_depth)
+    return (None if problems else graph), problems
+
+
+def read_leniently(
+    process_graph: Any, *, max_nodes: int = MAX_NODES, max_depth: int = MAX_DEPTH
+) -> tuple[Graph | None, list[OpenEOError]]:
+    """Like :func:`read`, but where there are problems the graph holds the nodes that could be understood.
+
+    It serves to look for more problems only: references may lead nowhere or in a cycle, the result may be "". Where
+    the graph is too large or too deep, or nothing was understood, it is None.
+    """
     reader = _Reader(max_nodes, max_depth)
     graph = reader.graph(process_graph, (), 0)
-    return (None if reader.problems else graph), reader.problems
+    return (None if reader.exceeded or not graph else graph), reader.problems
 
 
 @dataclass
@@ -45,6 +57,7 @@ class _Reader:
     max_depth: int
     problems: list[OpenEOError] = field(default_factory=list)
     count: int = 0
+    exceeded: bool = False
 
     def report(
         self, message: str, path: tuple[NodeRef, ...], code: str = "ProcessGraphInvalid", hint: str = ""
@@ -52,24 +65,21 @@ class _Reader:
         if len(self.problems) < 100:
             self.problems.append(OpenEOError(code, message, path=path, hint=hint or None))
 
-    def graph(self, raw: Any, path: tuple[NodeRef, ...], depth: int) -> Graph | None:
+    def graph(self, raw: Any, path: tuple[NodeRef, ...], depth: int) -> Graph:
         if not isinstance(raw, Mapping) or not raw:
             what = "is empty" if raw == {} else "is not an object of nodes"
             self.report(f"The process graph {what}.", path, "ProcessGraphMissing")
-            return None
+            return Graph({}, "")
         self.count += len(raw)
         if self.count > self.max_nodes:
+            self.exceeded = True
             self.report(
                 f"The process graph has more than {self.max_nodes} nodes.", path, hint="Split it into several jobs."
             )
-            return None
+            return Graph({}, "")
         nodes = {str(id): node for id, value in raw.items() if (node := self.node(str(id), value, path, depth))}
-        if len(nodes) < len(raw):
-            return None
-        result = self.result(raw, nodes, path)
-        order = self.order(nodes, path)
-        if result is None or order is None:
-            return None
+        result = self.result(raw, nodes, path) if len(nodes) == len(raw) else ""
+        order = self.order(nodes, {str(id) for id in raw}, path)
         return Graph({id: nodes[id] for id in order}, result)
 
     def node(self, id: str, raw: Any, path: tuple[NodeRef, ...], depth: int) -> Node | None:
@@ -91,14 +101,12 @@ class _Reader:
         if namespace is not None and not isinstance(namespace, str):
             self.report("'namespace' is not a string.", here)
             return None
-        before = len(self.problems)
         converted = {str(name): self.argument(value, here, depth + 1) for name, value in arguments.items()}
-        if len(self.problems) > before:
-            return None
         return Node(id, process, converted, namespace, raw.get("description"))
 
     def argument(self, value: Any, path: tuple[NodeRef, ...], depth: int) -> Any:
         if depth > self.max_depth:
+            self.exceeded = True
             self.report(f"Arguments are nested more than {self.max_depth} levels deep.", path)
             return None
         if isinstance(value, list):
@@ -113,27 +121,30 @@ class _Reader:
             return self.graph(value["process_graph"], path, depth + 1)
         return {str(key): self.argument(entry, path, depth + 1) for key, entry in value.items()}
 
-    def result(self, raw: Mapping[str, Any], nodes: Mapping[str, Node], path: tuple[NodeRef, ...]) -> str | None:
+    def result(self, raw: Mapping[str, Any], nodes: Mapping[str, Node], path: tuple[NodeRef, ...]) -> str:
         flagged = [str(id) for id, value in raw.items() if value.get("result") is True]
         if len(flagged) == 1:
             return flagged[0]
         if flagged:
             self.report(f"Several nodes are flagged as the result: {', '.join(flagged)}.", path, hint="Flag one.")
-            return None
+            return ""
         used = {id for node in nodes.values() for id in node.inputs()}
         ends = [id for id in nodes if id not in used]
         if len(ends) == 1:
             return ends[0]
         self.report("No node is flagged as the result ('result': true).", path, hint="Flag one.")
-        return None
+        return ""
 
-    def order(self, nodes: Mapping[str, Node], path: tuple[NodeRef, ...]) -> list[str] | None:
-        """Ids so that each comes after those it refers to (Kahn's algorithm)."""
+    def order(self, nodes: Mapping[str, Node], known: set[str], path: tuple[NodeRef, ...]) -> list[str]:
+        """Ids so that each comes after those it refers to (Kahn's algorithm); those of a cycle come last.
+
+        :param known: ids that may be referred to, also those of nodes that were not understood.
+        """
         waiting: dict[str, int] = {}
         consumers: dict[str, list[str]] = {id: [] for id in nodes}
         for id, node in nodes.items():
             needed = node.inputs()
-            for other in sorted(other for other in needed if other not in nodes):
+            for other in sorted(needed - known):
                 self.report(
                     f"It refers to the node '{other}', which does not exist.", (*path, NodeRef(id, node.process))
                 )
@@ -154,4 +165,4 @@ class _Reader:
         stuck = [id for id, count in waiting.items() if count > 0]
         shown = ", ".join(stuck[:10]) + (" ..." if len(stuck) > 10 else "")
         self.report(f"The nodes {shown} refer to each other in a cycle.", path)
-        return None
+        return order + stuck

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from openeo_backend.errors import OpenEOError
-from openeo_backend.graph.check import Inspect, callback_parameters, check
+from openeo_backend.graph.check import MOST, Inspect, callback_parameters, check
 from openeo_backend.graph.effects import LoadHints
 from openeo_backend.graph.expand import bind, expand, parameters_of
 from openeo_backend.graph.nodes import Graph
-from openeo_backend.graph.parse import read
+from openeo_backend.graph.parse import read_leniently
 from openeo_backend.graph.pushdown import hints
 from openeo_backend.processes.registry import Registry
 from openeo_backend.settings import LimitsSettings
@@ -48,26 +48,21 @@ def plan(
     :param remote: fetches a process by its URL, used as a namespace.
     :param given: values of the process's parameters; with None (validation) parameters may stay open.
     """
-    graph, problems = read(process.get("process_graph"), max_nodes=limits.graph_nodes, max_depth=limits.graph_depth)
+    size = {"max_nodes": limits.graph_nodes, "max_depth": limits.graph_depth}
+    graph, problems = read_leniently(process.get("process_graph"), **size)
     if graph is None:
         return None, problems
     own = callback_parameters(processes)
     open_names = _declared(process) if given is None else []
     try:
         values = parameters_of(process, given) if given is not None else {}
-        graph = expand(
-            graph,
-            _lookup(processes, stored or {}, remote),
-            own,
-            max_nodes=limits.graph_nodes,
-            max_depth=limits.graph_depth,
-        )
+        graph = expand(graph, _lookup(processes, stored or {}, remote), own, **size, problems=problems)
         graph = bind(graph, values, own)
     except OpenEOError as error:
-        return None, [error]
-    problems = check(graph, processes, inspect, open_names)
+        return None, [*problems, error]
+    problems += check(graph, processes, inspect, open_names)
     if problems:
-        return None, problems
+        return None, problems[:MOST]
     return Plan(graph, hints(graph, processes, LOADS)), []
 
 
