@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: demo serve test test-full lint docs lock clean
+.PHONY: demo serve test test-full load lint docs lock clean
 
 demo: $(VENV)/base.stamp  ## Start a back-end on synthetic data, use it as a client does, leave pictures in demo-output/
 	$(BIN)/python process_graphs/demo.py
@@ -17,6 +17,9 @@ test: $(VENV)/dev.stamp lint  ## Everything that must hold before a change lands
 
 test-full: $(VENV)/dev.stamp lint  ## Also the long checks
 	$(BIN)/python -m pytest -q
+
+load: $(VENV)/base.stamp  ## Measure a back-end under load (some minutes); docs/load.md records a run
+	$(BIN)/python tests/load/measure.py
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
