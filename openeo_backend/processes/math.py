@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from openeo_backend.cube.pixels import PixelArray, compute, is_number, is_pixels, refuse
+from openeo_backend.cube.pixels import PixelArray, compute, is_number, is_pixels, refuse, to_float
 from openeo_backend.errors import OpenEOError
 from openeo_backend.processes.registry import process
 
@@ -20,7 +20,7 @@ def _exact(x: Any, y: Any) -> bool:
 
 
 def _bounded(value: int) -> int | float:
-    return value if abs(value) < LARGEST else float(value)
+    return value if abs(value) < LARGEST else to_float(value)
 
 
 def _whole(value: float | None) -> Any:

@@ -197,18 +197,20 @@ def _nearest_valid(values: np.ndarray, axis: int, candidates: list[np.ndarray], 
     moved = np.moveaxis(values, axis, 0)
     out = np.full((len(candidates), *moved.shape[1:]), storage.null, dtype=values.dtype)
     for index, positions in enumerate(candidates):
-        missing = np.ones(moved.shape[1:], dtype=bool)
+        wanted = np.ones(moved.shape[1:], dtype=bool)
         for position in positions:
-            np.copyto(out[index], moved[position], where=missing)
-            missing = _missing(out[index], storage)
-            if not missing.any():
+            invalid = _invalid(moved[position], storage)
+            np.copyto(out[index], moved[position], where=wanted & ~invalid)
+            wanted &= invalid
+            if not wanted.any():
                 break
     return np.moveaxis(out, 0, axis)
 
 
-def _missing(values: np.ndarray, storage: Storage) -> np.ndarray:
+def _invalid(values: np.ndarray, storage: Storage) -> np.ndarray:
+    """Where values are not valid in the sense of is_valid: neither null nor infinite is."""
     if storage.dtype.kind == "f":
-        return np.isnan(values)
+        return ~np.isfinite(values)
     if storage.dtype.kind == "O":
         return np.asarray(pd.isnull(values))
     return np.asarray(values == storage.null)

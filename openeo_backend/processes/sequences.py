@@ -55,7 +55,9 @@ def order(data: Any, asc: bool = True, nodata: bool | None = None) -> Any:
 
 
 def _key(value: Any) -> float:
-    if is_number(value) or (isinstance(value, str) and instant(value) is not None):
+    if is_number(value):
+        return value
+    if isinstance(value, str) and instant(value) is not None:
         return number(value)
     raise refuse("data", f"must hold numbers, dates and null, but holds {describe(value)}")
 
@@ -66,18 +68,16 @@ def _order_pixels(values: np.ndarray, asc: bool, nodata: bool | None) -> tuple[n
         values = floating(values, "data")
     nulls = missing(values)
     data = filled(values, nulls, 0)
-    # ranks instead of negated values: they reverse the order of unsigned integers, too
-    ranks = data if asc else -_ranks(data)
+    ranks = data if asc else _reversed(data)
     if nulls is None:
         return np.argsort(ranks, axis=0, kind="stable").astype("int32"), None
     positions = np.lexsort((ranks, nulls if nodata is not False else ~nulls), axis=0)
     return positions.astype("int32"), np.take_along_axis(nulls, positions, axis=0)
 
 
-def _ranks(data: np.ndarray) -> np.ndarray:
-    if data.dtype.kind == "f":
-        return data
-    return data.astype("int64") if data.dtype != np.dtype("uint64") else data.astype("float64")
+def _reversed(data: np.ndarray) -> np.ndarray:
+    """Values in the opposite order; unlike the negative, the complement of an integer never overflows."""
+    return -data if data.dtype.kind == "f" else ~data
 
 
 @process("sort")

@@ -50,16 +50,26 @@ def _count(values: np.ndarray, nulls: np.ndarray | None) -> Any:
     return values.shape[0] if nulls is None else np.count_nonzero(~nulls, axis=0)
 
 
-def _reduce(data: Any, ignore_nodata: bool, kernel: Kernel, *, floats: bool = True) -> Any:
+def _reduce(
+    data: Any,
+    ignore_nodata: bool,
+    kernel: Kernel,
+    *,
+    floats: bool = True,
+    exact: Callable[[list[int]], int] | None = None,
+) -> Any:
     """Apply a kernel; null where there is nothing to reduce, or any null with `ignore_nodata` false.
 
     :param floats: whether the kernel needs floats (`float_type`), else it gets the values as they are.
+    :param exact: the same for integers of JSON, which may be too large for floats.
     """
     array = elements(data)
     if not isinstance(array, PixelArray):
         values, nulls = _numbers(array)
         if not _count(values, nulls) or (nulls is not None and not ignore_nodata):
             return None
+        if exact is not None and all(value is None or isinstance(value, int) for value in array):
+            return exact([value for value in array if value is not None])
         with np.errstate(all="ignore"):
             result = float(kernel(values, nulls))
         whole = result.is_integer() and all(value is None or isinstance(value, int) for value in array)
@@ -162,19 +172,19 @@ def _take(values: np.ndarray, index: np.ndarray) -> np.ndarray:
 @process("min")
 def min_(data: Any, ignore_nodata: bool = True) -> Any:
     """The smallest element, in the type of the elements."""
-    return _reduce(data, ignore_nodata, _minimum, floats=False)
+    return _reduce(data, ignore_nodata, _minimum, floats=False, exact=min)
 
 
 @process("max")
 def max_(data: Any, ignore_nodata: bool = True) -> Any:
     """The largest element, in the type of the elements."""
-    return _reduce(data, ignore_nodata, _maximum, floats=False)
+    return _reduce(data, ignore_nodata, _maximum, floats=False, exact=max)
 
 
 @process("sum")
 def sum_(data: Any, ignore_nodata: bool = True) -> Any:
     """The sum of the elements."""
-    return _reduce(data, ignore_nodata, _total)
+    return _reduce(data, ignore_nodata, _total, exact=sum)
 
 
 @process("product")
@@ -213,8 +223,8 @@ def variance(data: Any, ignore_nodata: bool = True) -> Any:
 @process("extrema")
 def extrema(data: Any, ignore_nodata: bool = True) -> Any:
     """The smallest and the largest element as an array of two."""
-    low = _reduce(data, ignore_nodata, _minimum, floats=False)
-    high = _reduce(data, ignore_nodata, _maximum, floats=False)
+    low = _reduce(data, ignore_nodata, _minimum, floats=False, exact=min)
+    high = _reduce(data, ignore_nodata, _maximum, floats=False, exact=max)
     return elements([low, high])
 
 

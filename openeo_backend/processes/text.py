@@ -18,7 +18,12 @@ def _texts(data: Any, pattern: Any, case_sensitive: bool) -> tuple[str, str] | N
     for name, value in (("data", data), ("pattern", pattern)):
         if not isinstance(value, str):
             raise refuse(name, f"must be a text, but is {describe(value)}")
-    return (data, pattern) if case_sensitive else (data.lower(), pattern.lower())
+    return (data, pattern) if case_sensitive else (_lower(data), _lower(pattern))
+
+
+def _lower(text: str) -> str:
+    """The text in lower case, character by character, so that positions stay."""
+    return "".join(low if len(low := character.lower()) == 1 else character for character in text)
 
 
 @process("text_begins")

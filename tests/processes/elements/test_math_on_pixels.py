@@ -161,3 +161,8 @@ def test_trigonometry(name: str, reference: Any) -> None:
 def test_angles_outside_of_the_domain_are_null() -> None:
     assert np.isnan(trigonometry.arcsin(np.array([2.0]))).all()
     np.testing.assert_allclose(trigonometry.arctan2(np.array([1, -1], "int8"), -1), [0.75 * math.pi, -0.75 * math.pi])
+
+
+def test_integers_beyond_all_floats_become_infinite() -> None:
+    assert processes.add(10**400, 1) == math.inf
+    assert processes.multiply(-(10**400), 5) == -math.inf

@@ -156,3 +156,18 @@ def test_the_last_of_the_cumulative_values_is_the_whole(data: list[int]) -> None
     assert sequences.cumsum(data)[-1] == sum(data)
     assert sequences.cummin(data)[-1] == min(data)
     assert sequences.cummax(data)[-1] == max(data)
+
+
+def test_large_integers_are_ordered_exactly() -> None:
+    large = 2**53  # from here on floats cannot tell neighbours apart
+    assert sequences.sort([large + 1, large, None, large + 2]) == [large, large + 1, large + 2]
+    assert sequences.order([large, large + 1, large + 2], asc=False) == [2, 1, 0]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "uint64"])
+def test_the_ends_of_integer_types_are_ordered(dtype: str) -> None:
+    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    values = np.array([[low + 1], [high - 1], [low], [high]], dtype=dtype)
+    assert sequences.order(PixelArray(values), asc=False).values.ravel().tolist() == [3, 1, 0, 2]
+    masked = PixelArray(np.ma.MaskedArray(values, mask=[[False], [True], [False], [False]]))
+    assert sequences.sort(masked, asc=False, nodata=True).values.ravel().tolist() == [high, low + 1, low, None]

@@ -189,3 +189,11 @@ def test_median_is_the_quantile_of_one_half(data: list[float | None]) -> None:
 
 def test_labelled_lists_are_arrays() -> None:
     assert statistics.max_(LabeledList([1, None, 3], ["a", "b", "c"])) == 3
+
+
+def test_large_integers_of_json_stay_exact() -> None:
+    large = 2**53 + 1
+    assert statistics.max_([large, None, 1]) == large
+    assert statistics.min_([-large, 1]) == -large
+    assert statistics.sum_([large, 1, None]) == large + 1
+    assert statistics.extrema([large, 5, -large]) == [-large, large]

@@ -24,6 +24,8 @@ def test_searching_texts() -> None:
     assert text.text_contains(name, "msil2a", case_sensitive=False) is True
     assert text.text_find(name, "msil2a", case_sensitive=False) == 4
     assert text.text_find(name, "L1C") is None
+    # the lower case of a dotted capital I has two characters
+    assert text.text_find("\u0130abc", "ABC", case_sensitive=False) == 1
     for function in (text.text_begins, text.text_ends, text.text_contains, text.text_find):
         assert function(None, "x") is None
         with pytest.raises(OpenEOError, match="must be a text"):

@@ -311,6 +311,14 @@ def test_the_nearest_valid_value_within_some_days():
     np.testing.assert_array_equal(found.data.values, np.nan_to_num(expected, nan=0))
 
 
+def test_infinite_values_are_not_valid():
+    values = np.array([3, np.inf, np.inf, np.nan], "float32").reshape(4, 1, 1)
+    cube = raster(values, dims=("t", "y", "x"), dates=DATES)
+    target = dated([0, 0], ["2020-01-05", "2020-01-10"])
+    result = both(cube, lambda c: resample_cube_temporal(c, target, valid_within=5), (1, 1, 1))
+    np.testing.assert_array_equal(result.data.values.ravel(), [3, np.nan])
+
+
 def test_dimensions_that_do_not_match():
     cube = dated([1, 2, 3, 4], DATES)
     still = raster(np.zeros((2, 2)))
