@@ -18,7 +18,8 @@ from openeo_backend.store.processes import StoredProcess
 
 blueprint = Blueprint("process_graphs", __name__)
 
-ID = re.compile(r"\w{1,255}", re.ASCII)
+#: The API allows letters, digits and underscores; clients (and the official suite) also send UUIDs with dashes.
+ID = re.compile(r"[\w-]{1,255}", re.ASCII)
 
 #: What the list tells of a process; null members are left out.
 LISTED = ("summary", "description", "categories", "parameters", "returns", "deprecated", "experimental")
@@ -41,7 +42,7 @@ def store_process(process_graph_id: str) -> Response:
         raise OpenEOError(
             "ProcessInvalid",
             f"'{process_graph_id[:80]}' cannot be the id of a process.",
-            hint="Use 1 to 255 letters, digits and underscores.",
+            hint="Use 1 to 255 letters, digits, underscores and dashes.",
         )
     if process_graph_id in backend().processes:
         raise OpenEOError(

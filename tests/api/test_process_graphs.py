@@ -58,7 +58,7 @@ def test_nobody_else_sees_them(client: FlaskClient, login: Login) -> None:
     ("id", "body", "code"),
     [
         ("add", increment(), "PredefinedProcessExists"),
-        ("no-good", increment(), "ProcessInvalid"),
+        ("no.good", increment(), "ProcessInvalid"),
         ("a" * 256, increment(), "ProcessInvalid"),
         ("empty", {}, "ProcessGraphMissing"),
         (
