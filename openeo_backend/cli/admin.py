@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import click
 
 from openeo_backend.cli.options import fail
 from openeo_backend.errors import OpenEOError
-from openeo_backend.observe.clock import now
 from openeo_backend.settings import Origins, Settings, SettingsError, names, value_of
 from openeo_backend.store.database import StoreError
 
@@ -44,7 +42,7 @@ def check_all(settings: Settings, origins: Origins) -> int:
     checks: list[tuple[str, Callable[[Settings], str]]] = [
         ("data directory", _check_data),
         ("database", _check_store),
-        ("files and signed links", _check_files),
+        ("jobs, files and signed links", _check_files),
         ("catalog", _check_catalog),
         ("writing a COG", _check_cog),
         ("public URL", _check_url),
@@ -80,20 +78,9 @@ def _check_store(settings: Settings) -> str:
 
 
 def _check_files(settings: Settings) -> str:
-    backend = _open(settings)
-    key = "check/check.txt"
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "check.txt"
-        file.write_bytes(b"check")
-        backend.objects.put(key, file)
-    content = b"".join(backend.objects.stream(key))
-    backend.objects.delete("check")
-    query = backend.signer.sign(["check", key], now() + timedelta(minutes=1))
-    backend.signer.verify(["check", key], query)
-    backend.close()
-    if content != b"check":
-        raise OpenEOError("StorageFailure", "a stored file came back changed")
-    return "a file was stored, read back and deleted; a signature was made and verified"
+    from openeo_backend.cli.trial import fetch_signed
+
+    return fetch_signed(settings)
 
 
 def _check_catalog(settings: Settings) -> str:

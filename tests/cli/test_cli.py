@@ -12,6 +12,8 @@ from click.testing import CliRunner, Result
 
 from openeo_backend.catalog.demo import Scenario, write_archive
 from openeo_backend.cli import main
+from openeo_backend.errors import OpenEOError
+from openeo_backend.files.signing import Signer
 from openeo_backend.store.store import Store
 
 ADD = {"a": {"process_id": "add", "arguments": {"x": {"from_parameter": "x"}, "y": 2}, "result": True}}
@@ -143,3 +145,16 @@ def test_check_shows_origins_hides_secrets_and_tries_everything(
     assert "[command line]" in result.output
     assert "FAILED" not in result.output
     assert "writing a COG" in result.output
+    assert "came back from save.json by a signed link" in result.output
+    assert not [path for path in (tmp_path / "data" / "files").rglob("*") if path.is_file()]
+
+
+def test_check_tells_that_a_signed_link_does_not_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OpenEOError("ResultLinkExpired", "not signed by us")
+
+    monkeypatch.setattr(Signer, "verify", refuse)
+    result = call("check", "--data-dir", tmp_path / "data")
+    assert result.exit_code == 1
+    assert "FAILED  jobs, files and signed links: " in result.output
+    assert "not signed by us" in result.output
