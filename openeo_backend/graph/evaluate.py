@@ -26,6 +26,9 @@ class Process(Protocol):
     wants_env: bool
     optional: frozenset[str]
 
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        """Refuse arguments of the wrong kind that a graph tells only when it runs."""
+
 
 class Processes(Protocol):
     """The registry, as evaluation sees it."""
@@ -76,6 +79,7 @@ def _call(node: Node, processes: Processes, values: Mapping[str, Any], scope: Sc
         for name, value in node.arguments.items()
         if value is not None or name not in process.optional
     }
+    process.check(arguments)
     if process.wants_env:
         arguments["env"] = here
     return process.implementation(**arguments)

@@ -20,6 +20,8 @@ from typing import Any
 from openeo_pg_parser_networkx.process_registry import Process, ProcessRegistry
 
 from openeo_backend import processes
+from openeo_backend.cube import Cube
+from openeo_backend.cube.pixels import describe, is_pixels, refuse
 from openeo_backend.graph.effects import BLOCKED, Effect
 from openeo_backend.processes import specs
 
@@ -50,6 +52,19 @@ class Implementation(Process):
     """Optional parameters that do not allow null: null is the same as leaving them out."""
 
     requires: str | None = None
+    cubes: frozenset[str] = frozenset()
+    """Parameters that take data cubes and nothing else: those that the function annotates as such."""
+
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        """Refuse values that are no cubes where the function takes cubes only.
+
+        :raises OpenEOError: ProcessParameterInvalid.
+        """
+        for name in self.cubes & arguments.keys():
+            value = arguments[name]
+            if not isinstance(value, Cube):
+                hint = "Inside of callbacks use processes of numbers or arrays." if is_pixels(value) else None
+                raise refuse(name, f"must be a data cube, but is {describe(value)}", hint)
 
 
 def process(
@@ -152,6 +167,7 @@ class Registry:
             wants_env="env" in parameters,
             optional=frozenset(p["name"] for p in spec.get("parameters", ()) if p.get("optional") and not _nullable(p)),
             requires=mark.requires,
+            cubes=frozenset(name for name, taken in parameters.items() if taken.annotation in (Cube, "Cube")),
         )
         if mark.hidden:
             self._hidden.add(mark.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,9 @@ class Entry:
     implementation: Callable[..., Any]
     wants_env: bool = False
     optional: frozenset[str] = frozenset()
+
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        """Takes everything."""
 
 
 def run(process_graph: dict[str, Any], processes: dict[str, Entry], **parameters: Any) -> Any:

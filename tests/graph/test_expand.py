@@ -22,6 +22,9 @@ class Entry:
     wants_env: bool = False
     optional: frozenset[str] = frozenset()
 
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        """Takes everything."""
+
 
 PROCESSES = {
     "add": Entry(lambda x, y: x + y),

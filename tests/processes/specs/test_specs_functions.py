@@ -9,8 +9,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from openeo_backend.cube.pixels import PixelArray
+from openeo_backend.errors import OpenEOError
+from openeo_backend.graph.callback import Scope
+from openeo_backend.graph.evaluate import evaluate
+from openeo_backend.graph.parse import parse
+from openeo_backend.processes.environment import Env
 from openeo_backend.processes.registry import Implementation, Registry
 
 #: Defaults of functions that mean the default of the specification although they are not equal to it.
@@ -124,3 +131,24 @@ def _is_module(name: str) -> bool:
         return importlib.util.find_spec(name) is not None
     except ModuleNotFoundError:
         return False
+
+
+ARRAY = {"process_id": "array_create", "arguments": {"data": [1, 2]}}
+MEAN = {"process_graph": {"m": {"process_id": "mean", "arguments": {"data": {"from_parameter": "data"}}}}}
+
+
+def reduced(data: Any) -> dict[str, Any]:
+    return {"process_id": "reduce_dimension", "arguments": {"data": data, "dimension": "t", "reducer": MEAN}}
+
+
+def test_values_that_are_no_cubes_are_refused_with_the_node(registry: Registry) -> None:
+    graph = parse({"list": ARRAY, "reduced": {**reduced({"from_node": "list"}), "result": True}})
+    with pytest.raises(OpenEOError, match="'reduced'.*'data' must be a data cube, but is an array of 2") as refused:
+        evaluate(graph, registry, Scope(), Env(log=lambda level, message, **_: None))
+    assert refused.value.code == "ProcessParameterInvalid"
+
+
+def test_processes_of_cubes_do_not_work_on_the_arrays_of_callbacks(registry: Registry) -> None:
+    graph = parse({"reduced": reduced({"from_parameter": "data"})})
+    with pytest.raises(OpenEOError, match="an array of 3 elements.*processes of numbers or arrays"):
+        evaluate(graph, registry, Scope({"data": PixelArray(np.zeros((3, 4)))}), None)
