@@ -25,7 +25,6 @@ from openeo_backend.formats import options as schema
 from openeo_backend.formats.asset import Asset, AssetBand, Format, Progress
 from openeo_backend.formats.images import (
     Images,
-    Part,
     arrange,
     crop_dimensions,
     describe_band,
@@ -35,10 +34,18 @@ from openeo_backend.formats.images import (
 )
 from openeo_backend.formats.names import bbox, describe_dimensions, geobox_bbox, instant
 from openeo_backend.formats.pictures import read_colormap
-from openeo_backend.formats.statistics import Statistics, measure
+from openeo_backend.formats.sheets import Cut, Piece, Sheet, encode
+from openeo_backend.formats.statistics import Statistics
 from openeo_backend.formats.targets import Target, choose_targets
 from openeo_backend.formats.tiff import Codec, Level, write_cog
-from openeo_backend.formats.tiles import TILE_BUDGET, Pyramid, Tile, decimate_average, decimate_nearest
+from openeo_backend.formats.tiles import (
+    TILE_BUDGET,
+    Cutter,
+    Pyramid,
+    Tile,
+    decimate_average,
+    decimate_nearest,
+)
 
 MEDIA_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
 
@@ -46,7 +53,8 @@ MEDIA_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
 def write(value: Any, folder: Path, stem: str, options: Mapping[str, Any], progress: Progress) -> list[Asset]:
     """Writes one file per temporal label (and per band with `separate_asset_per_band`), all bands in each.
 
-    The cube is computed once, window by window; overviews and statistics come from the same windows.
+    The cube is computed once, window by window; overviews and statistics come from the same windows. Tiles that lie
+    in one window are compressed where it is computed, the others here.
 
     :raises OpenEOError: FormatUnsuitable, see :func:`openeo_backend.formats.images.arrange`.
     """
@@ -57,16 +65,17 @@ def write(value: Any, folder: Path, stem: str, options: Mapping[str, Any], progr
     threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads, thread_name_prefix="deflate") as pool, TemporaryFile(dir=folder) as spool:
         queue = _Queue(pool, 2 * threads)
-        files: dict[int, list[_File]] = {}
-        for target in targets:
-            file = _File(target, images, codec, options, queue, spool, TILE_BUDGET // len(targets))
-            files.setdefault(target.image, []).append(file)
-        for part in images.blocks(progress):
-            for file in files[part.image]:
-                file.add(part)
+        files = [_File(target, images, codec, options, queue, spool, TILE_BUDGET // len(targets)) for target in targets]
+        sheets: dict[int, list[Sheet]] = {}
+        for index, target in enumerate(targets):
+            sheets.setdefault(target.image, []).append(Sheet(index, target, files[index].cutter))
+        cut = Cut(sheets, codec, images.storage.nodata)
+        for pieces in images.blocks(progress, cut):
+            for piece in pieces:
+                files[piece.file].add(piece)
         queue.drain()
         box, dimensions = bbox(images.cube), describe_dimensions(images.cube)
-        return [file.finish(box, dimensions) for group in files.values() for file in group]
+        return [file.finish(box, dimensions) for file in files]
 
 
 class _Queue:
@@ -77,7 +86,7 @@ class _Queue:
         self.pending: deque[tuple[Future[list[bytes]], _File, Tile]] = deque()
 
     def put(self, file: _File, tile: Tile) -> None:
-        self.pending.append((self.pool.submit(_encode, file.codec, tile.values), file, tile))
+        self.pending.append((self.pool.submit(encode, file.codec, tile.values), file, tile))
         while len(self.pending) > self.limit:
             self._store()
 
@@ -90,10 +99,6 @@ class _Queue:
         for plane, data in enumerate(future.result()):
             file.levels[tile.level].add(plane, tile.row, tile.column, data)
         file.pyramid.release(tile)
-
-
-def _encode(codec: Codec, values: np.ndarray) -> list[bytes]:
-    return [codec.encode(plane) for plane in values]
 
 
 class _File:
@@ -117,13 +122,15 @@ class _File:
             depth += 1
         storage = images.storage
         self.statistics = [Statistics() for _ in target.planes]
+        decimate, fill = choose_decimation(images, options), storage.nodata if storage.nodata is not None else 0
+        self.cutter = Cutter(height, width, tile, depth, decimate, fill)
         self.pyramid = Pyramid(
             (len(target.planes), height, width),
             storage.dtype,
             tile,
             depth,
-            choose_decimation(images, options),
-            storage.nodata if storage.nodata is not None else 0,
+            decimate,
+            fill,
             partial(queue.put, self),
             target.path.parent,
             budget,
@@ -133,24 +140,15 @@ class _File:
             rows, columns = self.pyramid.dimensions(level)
             self.levels.append(Level(columns, rows, tile, len(target.planes), spool))
 
-    def add(self, part: Part) -> None:
-        """Takes what belongs to this file of a window."""
-        target = self.target
-        planes = range(max(part.plane, target.planes.start), min(part.plane + len(part.values), target.planes.stop))
-        rows, columns = part.values.shape[1:]
-        y0, y1 = max(part.top, target.rows.start), min(part.top + rows, target.rows.stop)
-        x0, x1 = max(part.left, target.columns.start), min(part.left + columns, target.columns.stop)
-        if not planes or y0 >= y1 or x0 >= x1:
-            return
-        own = slice(planes.start - part.plane, planes.stop - part.plane)
-        values = part.values[own, y0 - part.top : y1 - part.top, x0 - part.left : x1 - part.left]
-        statistics = part.statistics[own]
-        if values.shape[1:] != (rows, columns):
-            statistics = [measure(band, self.images.storage.nodata) for band in values]
-        first = planes.start - target.planes.start
-        for total, found in zip(self.statistics[first:], statistics, strict=False):
+    def add(self, piece: Piece) -> None:
+        """Takes the tiles of a window, and what is left over of it."""
+        for total, found in zip(self.statistics[piece.plane :], piece.statistics, strict=False):
             total.add(found)
-        self.pyramid.paste(y0 - target.rows.start, x0 - target.columns.start, values, plane=first)
+        for level, row, column, planes in piece.cuttings.tiles:
+            for index, data in enumerate(planes):
+                self.levels[level].add(piece.plane + index, row, column, data)
+        for rest in piece.cuttings.remnants:
+            self.pyramid.paste(rest.top, rest.left, rest.values, rest.level, piece.plane)
 
     def finish(self, box: tuple[float, float, float, float] | None, dimensions: Mapping[str, Any]) -> Asset:
         """Puts the file together from its compressed tiles."""

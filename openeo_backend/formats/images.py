@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from affine import Affine
@@ -18,7 +18,9 @@ from openeo_backend.errors import OpenEOError
 from openeo_backend.formats.asset import AssetBand, Progress
 from openeo_backend.formats.blocks import stream
 from openeo_backend.formats.names import UNNAMED, distinct, instant, text
-from openeo_backend.formats.statistics import Statistics, measure
+from openeo_backend.formats.statistics import Statistics
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -102,20 +104,10 @@ class Images:
             return None
         return GeoBox(self.shape[1:], self.transform, self.cube.crs)
 
-    def blocks(self, progress: Progress, threads: int | None = None) -> Iterator[Part]:
-        """Stored values and statistics of every window, for each image and run of planes in it."""
-        others = self.array.shape[1:-2]
-
-        def finish(values: np.ndarray, place: tuple[slice, ...]) -> list[Part]:
-            stored = self.storage.apply(values)
-            parts = []
-            for image in range(place[0].start, place[0].stop):
-                for plane, chunk in _runs(stored[image - place[0].start], place[1:-2], others):
-                    stats = [measure(band, self.storage.nodata) for band in chunk]
-                    parts.append(Part(image, plane, place[-2].start, place[-1].start, chunk, stats))
-            return parts
-
-        for block in stream(self.array, finish, progress, threads=threads):
+    def blocks(self, progress: Progress, handle: Callable[[Part], T]) -> Iterator[T]:
+        """What `handle`, which runs where windows are computed, makes of every image and run of planes in each."""
+        finish = _Finish(self.storage, tuple(self.array.shape[1:-2]), handle)
+        for block in stream(self.array, finish, progress):
             yield from block.result
 
 
@@ -129,9 +121,24 @@ class Part:
     top: int
     left: int
     values: np.ndarray
-    """Planes, rows, columns."""
-    statistics: list[Statistics]
-    """One per plane."""
+    """Stored values: planes, rows, columns."""
+
+
+@dataclass(frozen=True)
+class _Finish(Generic[T]):
+    """What is done where a window is computed: all it needs, without the cube."""
+
+    storage: Storage
+    others: tuple[int, ...]
+    handle: Callable[[Part], T]
+
+    def __call__(self, values: np.ndarray, place: tuple[slice, ...]) -> list[T]:
+        stored = self.storage.apply(values)
+        return [
+            self.handle(Part(image, plane, place[-2].start, place[-1].start, chunk))
+            for image in range(place[0].start, place[0].stop)
+            for plane, chunk in _runs(stored[image - place[0].start], place[1:-2], self.others)
+        ]
 
 
 def _runs(values: np.ndarray, place: tuple[slice, ...], shape: tuple[int, ...]) -> Iterator[tuple[int, np.ndarray]]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import product
 from math import prod
 from typing import Any
 
@@ -14,10 +13,11 @@ from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.dimension import Dimension
 from openeo_backend.formats.asset import AssetBand, Progress
 from openeo_backend.formats.blocks import stream
+from openeo_backend.formats.chunks import Chunking, Encoded
 from openeo_backend.formats.images import Plane, Storage, choose_storage, stated_nodata
 from openeo_backend.formats.names import UNNAMED, distinct, text
 from openeo_backend.formats.statistics import Statistics, measure
-from openeo_backend.formats.tiles import TILE_BUDGET, Pyramid
+from openeo_backend.formats.tiles import TILE_BUDGET, Cuttings
 
 #: Length of chunks along x and y, and of the first other dimension; series of a pixel then lie in few chunks.
 TILE, DEPTH = 256, 16
@@ -28,14 +28,25 @@ SMALLEST_TILE = 32
 
 @dataclass(frozen=True)
 class Part:
-    """Stored values of some bands in one window."""
+    """Chunks of some bands in one window."""
 
     first: int
     """Index of the first band."""
-    place: tuple[slice, ...]
-    """Where the window lies in the dimensions of each band."""
-    bands: np.ndarray
+    bands: list[Cuttings[Encoded]]
     statistics: list[Statistics]
+
+
+@dataclass(frozen=True)
+class _Finish:
+    """What is done where a window is computed: all it needs, without the cube."""
+
+    storage: Storage
+    chunking: Chunking
+
+    def __call__(self, values: np.ndarray, place: tuple[slice, ...]) -> Part:
+        stored = self.storage.apply(values)
+        statistics = [measure(band, self.storage.nodata) for band in stored]
+        return Part(place[0].start, [self.chunking.cut(place[1:], band) for band in stored], statistics)
 
 
 @dataclass(frozen=True)
@@ -70,29 +81,15 @@ class Layout:
         side = min(side, max(self.shape[-2:]))
         return (*depth, side, side)
 
-    def parts(self, progress: Progress) -> Iterator[Part]:
+    def chunking(self, bands: int, compress: Callable[[np.ndarray], bytes]) -> Chunking:
+        """How files with so many bands are cut into chunks."""
+        fill = self.storage.nodata
+        return Chunking(self.shape, self.chunks(bands), 0 if fill is None else fill, compress)
+
+    def parts(self, chunking: Chunking, progress: Progress) -> Iterator[Part]:
         """All windows, computed once, row by row."""
-
-        def finish(values: np.ndarray, place: tuple[slice, ...]) -> Part:
-            stored = self.storage.apply(values)
-            stats = [measure(band, self.storage.nodata) for band in stored]
-            return Part(place[0].start, place[1:], stored, stats)
-
-        for block in stream(self.array, finish, progress):
+        for block in stream(self.array, _Finish(self.storage, chunking), progress):
             yield block.result
-
-    def paste(self, pyramid: Pyramid, band: int, place: tuple[slice, ...], values: np.ndarray) -> None:
-        """Puts a window of the band at index `band` of a file into its tiles."""
-        leading = self.shape[:-2]
-        start = band * prod(leading)
-        top, left = place[-2].start, place[-1].start
-        if values.shape[:-2] == leading:
-            pyramid.paste(top, left, values.reshape(-1, *values.shape[-2:]), plane=start)
-            return
-        for where in product(*(range(part.start, part.stop) for part in place[:-2])):
-            within = tuple(i - part.start for i, part in zip(where, place[:-2], strict=True))
-            row = start + int(np.ravel_multi_index(where, leading))
-            pyramid.paste(top, left, values[within][None], plane=row)
 
     def describe(self, index: int, stats: Statistics) -> AssetBand:
         """The metadata of one written band."""

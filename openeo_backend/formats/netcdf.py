@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import zlib
-from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import product
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +24,7 @@ from openeo_backend.formats.cf import (
     grid_mapping,
     variable_names,
 )
+from openeo_backend.formats.chunks import Chunking, Chunks, compressing
 from openeo_backend.formats.hdf5 import refuse_outside
 from openeo_backend.formats.images import (
     suggest,
@@ -35,7 +33,6 @@ from openeo_backend.formats.images import (
 from openeo_backend.formats.layout import Layout, Part, arrange
 from openeo_backend.formats.names import extents, slug
 from openeo_backend.formats.statistics import Statistics
-from openeo_backend.formats.tiles import TILE_BUDGET, Pyramid, Tile, decimate_nearest
 
 MEDIA_TYPE = "application/x-netcdf"
 
@@ -43,7 +40,8 @@ MEDIA_TYPE = "application/x-netcdf"
 def write(value: Any, folder: Path, stem: str, options: Mapping[str, Any], progress: Progress) -> list[Asset]:
     """Writes one file (one per band with `separate_asset_per_band`) with every dimension and its metadata.
 
-    Chunks are compressed in threads and stored as they are; the cube is computed once, window by window.
+    Chunks are compressed where their window is computed and stored as they are; the cube is computed once, window by
+    window.
 
     :raises OpenEOError: FormatUnsuitable for values that are no cube of numbers.
     """
@@ -53,15 +51,15 @@ def write(value: Any, folder: Path, stem: str, options: Mapping[str, Any], progr
     separate = bool(options.get("separate_asset_per_band"))
     count = len(layout.planes)
     groups = [[index] for index in range(count)] if separate else [list(range(count))]
-    threads = os.cpu_count() or 1
     level = int(options.get("compression_level", 1))
-    with ThreadPoolExecutor(threads, thread_name_prefix="deflate") as pool:
+    chunking = layout.chunking(len(groups[0]), partial(_compress, level=level))
+    with compressing() as pool:
         files = []
         try:
             for group in groups:
                 name = f"{stem}_{slug(layout.planes[group[0]].name)}.nc" if separate else f"{stem}.nc"
-                files.append(_File(folder / name, layout, group, level, pool, 2 * threads))
-            for part in layout.parts(progress):
+                files.append(_File(folder / name, layout, group, level, chunking, pool))
+            for part in layout.parts(chunking, progress):
                 for file in files:
                     file.add(part)
             fields = extents(value)
@@ -75,32 +73,15 @@ class _File:
     """One netCDF file that grows chunk by chunk."""
 
     def __init__(
-        self, path: Path, layout: Layout, planes: list[int], level: int, pool: ThreadPoolExecutor, limit: int
+        self, path: Path, layout: Layout, planes: list[int], level: int, chunking: Chunking, pool: ThreadPoolExecutor
     ) -> None:
-        self.path, self.layout, self.planes = path, layout, planes
-        self.level, self.pool, self.limit = level, pool, limit
-        self.shape = tuple(int(n) for n in layout.array.shape[1:])
+        self.path, self.layout, self.planes, self.level = path, layout, planes, level
         self.statistics = [Statistics() for _ in planes]
-        self.pending: deque[tuple[list[_Chunk], Tile]] = deque()
-        self.chunks = layout.chunks(len(planes))
         self.file = h5.Dataset(path, "w")
-        self.variables = self._create()
-        leading = self.shape[:-2]
-        fill = layout.storage.nodata
-        self.fill = 0 if fill is None else fill
-        self.pyramid = Pyramid(
-            (len(planes) * int(np.prod(leading)), self.shape[-2], self.shape[-1]),
-            layout.storage.dtype,
-            self.chunks[-1],
-            0,
-            decimate_nearest,
-            self.fill,
-            self._emit,
-            path.parent,
-            TILE_BUDGET,
-        )
+        self.variables = self._create(chunking)
+        self.chunks = Chunks(chunking, len(planes), layout.storage.dtype, self._store, pool, path.parent)
 
-    def _create(self) -> list[Any]:
+    def _create(self, chunking: Chunking) -> list[Any]:
         layout, cube = self.layout, self.layout.cube
         planes = [layout.planes[index] for index in self.planes]
         names = variable_names([plane.name for plane in planes], cube)
@@ -116,7 +97,7 @@ class _File:
             variable = self.file.createVariable("crs", "i4", ())
             variable[...] = 0
             _attach(variable, mapping)
-        visible = self.shape if layout.tiled else self.shape[:-2]
+        visible = layout.shape if layout.tiled else layout.shape[:-2]
         out = []
         for name, plane in zip(names, planes, strict=True):
             variable = self.file.createVariable(
@@ -126,7 +107,7 @@ class _File:
                 zlib=True,
                 complevel=self.level,
                 shuffle=True,
-                chunksizes=tuple(min(c, n) for c, n in zip(self.chunks, visible, strict=False)),
+                chunksizes=tuple(min(c, n) for c, n in zip(chunking.chunks, visible, strict=False)),
                 fill_value=layout.storage.nodata,
             )
             _attach(variable, band_attributes(cube, plane, layout.storage))
@@ -135,41 +116,18 @@ class _File:
 
     def add(self, part: Part) -> None:
         """Takes the bands of a window that belong to this file."""
-        for index, band in enumerate(part.bands):
+        for index, cuttings in enumerate(part.bands):
             if self.planes[0] <= part.first + index <= self.planes[-1]:
                 own = part.first + index - self.planes[0]
                 self.statistics[own].add(part.statistics[index])
-                self.layout.paste(self.pyramid, own, part.place, band)
+                self.chunks.add(own, cuttings)
 
-    def _emit(self, tile: Tile) -> None:
-        """Sends the chunks of a finished tile to compression."""
-        leading, depth = self.shape[:-2], self.chunks[:-2]
-        values = tile.values.reshape(len(self.planes), *leading, *tile.values.shape[-2:])
-        side_y, side_x = (min(self.chunks[-1], n) for n in self.shape[-2:])
-        values = values[..., :side_y, :side_x]
-        chunks = []
-        for plane in range(len(self.planes)):
-            for start in product(*(range(0, n, d) for n, d in zip(leading, depth, strict=True))):
-                cut = tuple(slice(s, s + d) for s, d in zip(start, depth, strict=True))
-                offset = (*start, tile.row * self.chunks[-1], tile.column * self.chunks[-1])
-                full = (*depth, side_y, side_x)
-                future = self.pool.submit(_encode, values[plane][cut], full, self.fill, self.level)
-                chunks.append(_Chunk(plane, offset, future))
-        self.pending.append((chunks, tile))
-        while len(self.pending) > self.limit:
-            self._store()
-
-    def _store(self) -> None:
-        chunks, tile = self.pending.popleft()
-        for chunk in chunks:
-            offset = chunk.offset if self.layout.tiled else chunk.offset[:-2]
-            self.variables[chunk.plane]._h5ds.id.write_direct_chunk(offset, chunk.data.result())
-        self.pyramid.release(tile)
+    def _store(self, band: int, start: tuple[int, ...], data: bytes) -> None:
+        self.variables[band]._h5ds.id.write_direct_chunk(start if self.layout.tiled else start[:-2], data)
 
     def finish(self, fields: Mapping[str, Any]) -> Asset:
         """Stores what is under way and describes the file."""
-        while self.pending:
-            self._store()
+        self.chunks.drain()
         bands = []
         for index, variable, stats in zip(self.planes, self.variables, self.statistics, strict=True):
             bands.append(self.layout.describe(index, stats))
@@ -196,20 +154,9 @@ def _attach(target: Any, attributes: Mapping[str, Any]) -> None:
         target.setncattr(name, value)
 
 
-@dataclass(frozen=True)
-class _Chunk:
-    plane: int
-    offset: tuple[int, ...]
-    data: Future[bytes]
-
-
-def _encode(values: np.ndarray, shape: tuple[int, ...], fill: float, level: int) -> bytes:
-    """A chunk as HDF5's shuffle and deflate filters would store it; edges are filled up to the chunk's size."""
-    if values.shape != shape:
-        whole = np.full(shape, fill, values.dtype)
-        whole[tuple(slice(0, n) for n in values.shape)] = values
-        values = whole
-    raw = np.ascontiguousarray(values).view("u1").reshape(-1, values.dtype.itemsize)
+def _compress(chunk: np.ndarray, level: int) -> bytes:
+    """A chunk as HDF5's shuffle and deflate filters would store it."""
+    raw = chunk.view("u1").reshape(-1, chunk.dtype.itemsize)
     return zlib.compress(np.ascontiguousarray(raw.T).data, level)
 
 

@@ -33,43 +33,23 @@ class PicturePart:
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """One picture per temporal label of a cube with one, three or four bands."""
+class _Paint:
+    """Makes windows parts of pictures where they are computed: all it needs for that, without the cube."""
 
-    images: Images
     dtype: np.dtype
     scale: tuple[float, float] | None
     colours: Mapping[int, tuple[int, int, int, int]] | None
+    nodata: int | None
 
-    @property
-    def channels(self) -> int:
-        return 4 if self.colours else len(self.images.planes)
-
-    @property
-    def can_miss(self) -> bool:
-        """Whether pixels may be missing."""
-        return self.images.array.dtype.kind == "f" or self.images.cube.nodata is not None or self.colours is not None
-
-    def parts(self, progress: Progress) -> Iterator[PicturePart]:
-        """All windows of all pictures, computed once, row by row."""
-        array = self.images.array
-        whole = {axis: -1 for axis in range(1, array.ndim - 2)}
-        if not isinstance(array, da.Array):
-            array = da.from_array(array, chunks={0: 1, **whole, array.ndim - 2: WINDOW, array.ndim - 1: WINDOW})
-        array = array.rechunk(whole)
-
-        def finish(values: np.ndarray, place: tuple[slice, ...]) -> list[PicturePart]:
-            flat = values.reshape(len(values), -1, *values.shape[-2:])
-            return [
-                self._convert(planes, place[0].start + index, place[-2].start, place[-1].start)
-                for index, planes in enumerate(flat)
-            ]
-
-        for block in stream(array, finish, progress):
-            yield from block.result
+    def __call__(self, values: np.ndarray, place: tuple[slice, ...]) -> list[PicturePart]:
+        flat = values.reshape(len(values), -1, *values.shape[-2:])
+        return [
+            self._convert(planes, place[0].start + index, place[-2].start, place[-1].start)
+            for index, planes in enumerate(flat)
+        ]
 
     def _convert(self, planes: np.ndarray, image: int, top: int, left: int) -> PicturePart:
-        nodata = self.images.cube.nodata
+        nodata = self.nodata
         missing = np.isnan(planes) if planes.dtype.kind == "f" else planes == (np.nan if nodata is None else nodata)
         highest = np.iinfo(self.dtype).max
         if self.scale is not None:
@@ -97,6 +77,37 @@ class Pictures:
         painted = table[:, values]
         painted[3][~valid] = 0
         return painted, painted[3] > 0
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """One picture per temporal label of a cube with one, three or four bands."""
+
+    images: Images
+    dtype: np.dtype
+    scale: tuple[float, float] | None
+    colours: Mapping[int, tuple[int, int, int, int]] | None
+
+    @property
+    def channels(self) -> int:
+        return 4 if self.colours else len(self.images.planes)
+
+    @property
+    def can_miss(self) -> bool:
+        """Whether pixels may be missing."""
+        return self.images.array.dtype.kind == "f" or self.images.cube.nodata is not None or self.colours is not None
+
+    def parts(self, progress: Progress) -> Iterator[PicturePart]:
+        """All windows of all pictures, computed once, row by row."""
+        array = self.images.array
+        whole = {axis: -1 for axis in range(1, array.ndim - 2)}
+        if not isinstance(array, da.Array):
+            array = da.from_array(array, chunks={0: 1, **whole, array.ndim - 2: WINDOW, array.ndim - 1: WINDOW})
+        array = array.rechunk(whole)
+
+        paint = _Paint(self.dtype, self.scale, self.colours, self.images.cube.nodata)
+        for block in stream(array, paint, progress):
+            yield from block.result
 
     def names(self, stem: str, extension: str) -> list[str]:
         """A file name per picture."""

@@ -4,16 +4,96 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 #: Bytes of unfinished tiles that all files of one result keep in memory together; more lie in a scratch file.
 TILE_BUDGET = 96 * 2**20
 
 #: Makes an array half as long in its last two axes.
 Decimate = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Remnant:
+    """Values of a window, at some level, that fill no tile alone."""
+
+    level: int
+    plane: int
+    top: int
+    left: int
+    values: np.ndarray
+    """Planes, rows, columns."""
+
+
+@dataclass(frozen=True)
+class Cuttings(Generic[T]):
+    """What a window becomes: encoded tiles, as (level, row, column, code), and what is left over."""
+
+    tiles: list[tuple[int, int, int, T]] = field(default_factory=list)
+    remnants: list[Remnant] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Cutter:
+    """Cuts tiles of an image, and of its overviews, that lie wholly in a window out of it.
+
+    It keeps nothing, so it can work anywhere; a `Pyramid` of the same sizes joins what is left over.
+    """
+
+    height: int
+    width: int
+    size: int
+    levels: int
+    decimate: Decimate
+    fill: float
+
+    def cut(self, top: int, left: int, values: np.ndarray, encode: Callable[[np.ndarray], T]) -> Cuttings[T]:
+        """Tiles as `encode` made them of (planes, size, size), padded beyond the image.
+
+        :param values: (planes, rows, columns) of the image from a row and a column on.
+        """
+        found: Cuttings[T] = Cuttings()
+        self._cut(0, top, left, values, encode, found)
+        return found
+
+    def _cut(
+        self, level: int, top: int, left: int, values: np.ndarray, encode: Callable[[np.ndarray], T], out: Cuttings[T]
+    ) -> None:
+        bottom, right = top + values.shape[1], left + values.shape[2]
+        y0, y1 = self._inner(top, bottom, _halved(self.height, level))
+        x0, x1 = self._inner(left, right, _halved(self.width, level))
+        if y0 >= y1 or x0 >= x1:
+            out.remnants.append(Remnant(level, 0, top, left, values))
+            return
+        for a, b, c, d in ((top, y0, left, right), (y1, bottom, left, right), (y0, y1, left, x0), (y0, y1, x1, right)):
+            if a < b and c < d:
+                out.remnants.append(Remnant(level, 0, a, c, values[:, a - top : b - top, c - left : d - left]))
+        inner = values[:, y0 - top : y1 - top, x0 - left : x1 - left]
+        for y in range(y0, y1, self.size):
+            for x in range(x0, x1, self.size):
+                tile = self._padded(inner[:, y - y0 : y - y0 + self.size, x - x0 : x - x0 + self.size])
+                out.tiles.append((level, y // self.size, x // self.size, encode(tile)))
+        if level < self.levels:
+            self._cut(level + 1, y0 // 2, x0 // 2, self.decimate(inner), encode, out)
+
+    def _inner(self, start: int, stop: int, length: int) -> tuple[int, int]:
+        """From where to where whole tiles lie in a part of an axis."""
+        end = length if stop == length else stop // self.size * self.size
+        return -(-start // self.size) * self.size, end
+
+    def _padded(self, values: np.ndarray) -> np.ndarray:
+        planes, rows, columns = values.shape
+        if (rows, columns) == (self.size, self.size):
+            return values
+        tile = np.full((planes, self.size, self.size), self.fill, values.dtype)
+        tile[:, :rows, :columns] = values
+        return tile
 
 
 @dataclass(frozen=True)

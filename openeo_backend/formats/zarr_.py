@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from math import prod
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 import zarr
+from numcodecs.zstd import Zstd
 from zarr.codecs import ZstdCodec
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
 from zarr.errors import ZarrUserWarning
 from zarr.storage import LocalStore, ZipStore
 
@@ -26,11 +29,11 @@ from openeo_backend.formats.cf import (
     grid_mapping,
     variable_names,
 )
+from openeo_backend.formats.chunks import Chunking, Chunks, compressing
 from openeo_backend.formats.images import suggest, unsuitable
 from openeo_backend.formats.layout import Layout, arrange
 from openeo_backend.formats.names import extents
 from openeo_backend.formats.statistics import Statistics
-from openeo_backend.formats.tiles import Pyramid, Tile, decimate_nearest
 
 MEDIA_TYPE = "application/zip"
 
@@ -38,7 +41,8 @@ MEDIA_TYPE = "application/zip"
 def write(value: Any, folder: Path, stem: str, options: Mapping[str, Any], progress: Progress) -> list[Asset]:
     """Writes one zip file with a Zarr group: a variable per band, and the dimensions as in netCDF files.
 
-    The cube is computed once, window by window; each chunk is stored once, uncompressed by the zip itself.
+    The cube is computed once, window by window; chunks are compressed where their window is computed, and stored
+    once, not compressed again by the zip.
 
     :raises OpenEOError: FormatUnsuitable for values that are no cube of numbers.
     """
@@ -51,8 +55,10 @@ def write(value: Any, folder: Path, stem: str, options: Mapping[str, Any], progr
         warnings.simplefilter("ignore", ZarrUserWarning)
         store = ZipStore(path, mode="w")
         try:
-            variables = _create(store, layout, int(options.get("compression_level", 1)))
-            statistics = _fill(layout, variables, folder, progress)
+            level = int(options.get("compression_level", 1))
+            chunking = layout.chunking(len(layout.planes), partial(_compress, level=level))
+            variables = _create(store, layout, chunking, level)
+            statistics = _fill(store, layout, variables, chunking, folder, progress)
         finally:
             store.close()
     bands = tuple(layout.describe(index, stats) for index, stats in enumerate(statistics))
@@ -60,7 +66,7 @@ def write(value: Any, folder: Path, stem: str, options: Mapping[str, Any], progr
     return [Asset(path=path, media_type=MEDIA_TYPE, title=path.stem, bands=bands, geobox=value.geobox, **fields)]
 
 
-def _create(store: ZipStore, layout: Layout, level: int) -> list[Any]:
+def _create(store: ZipStore, layout: Layout, chunking: Chunking, level: int) -> list[Any]:
     """The group with coordinates, and one empty array per band."""
     cube = layout.cube
     names = variable_names([plane.name for plane in layout.planes], cube)
@@ -74,7 +80,7 @@ def _create(store: ZipStore, layout: Layout, level: int) -> list[Any]:
     if (mapping := grid_mapping(cube)) is not None:
         _store_small(group, "crs", np.array(0, "i4"), mapping, ())
     count = len(layout.array.shape[1:]) if layout.tiled else len(layout.array.shape[1:]) - 2
-    chunks = tuple(min(c, n) for c, n in zip(layout.chunks(len(names)), layout.shape, strict=True))
+    chunks = tuple(min(c, n) for c, n in zip(chunking.chunks, layout.shape, strict=True))
     fill = layout.storage.nodata
     out = []
     for name, plane in zip(names, layout.planes, strict=True):
@@ -119,41 +125,32 @@ def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _fill(layout: Layout, variables: list[Any], folder: Path, progress: Progress) -> list[Statistics]:
-    """Streams the cube into the arrays, tile by tile, so that each chunk is written once."""
+def _fill(
+    store: ZipStore, layout: Layout, variables: list[Any], chunking: Chunking, folder: Path, progress: Progress
+) -> list[Statistics]:
+    """Streams the cube into the arrays, each chunk once."""
     statistics = [Statistics() for _ in variables]
-    leading = layout.shape[:-2]
-    side = layout.chunks(len(variables))[-1]
+    make = default_buffer_prototype().buffer.from_bytes
 
-    def store(tile: Tile) -> None:
-        y, x = tile.row * side, tile.column * side
-        height, width = layout.shape[-2:]
-        rows, columns = slice(y, min(y + side, height)), slice(x, min(x + side, width))
-        values = tile.values[:, : rows.stop - y, : columns.stop - x]
-        for variable, band in zip(variables, values.reshape(len(variables), *leading, *values.shape[1:]), strict=True):
-            if layout.tiled:
-                variable[(..., rows, columns)] = band
-            else:
-                variable[...] = band[..., 0, 0]
-        pyramid.release(tile)
+    def keep(band: int, start: tuple[int, ...], data: bytes) -> None:
+        variable = variables[band]
+        # Axes that stand in for y and x are not in the store.
+        index = tuple(place // length for place, length in zip(start, variable.chunks, strict=False))
+        sync(store.set(f"{variable.path}/{variable.metadata.encode_chunk_key(index)}", make(data)))
 
-    fill = layout.storage.nodata
-    shape = (len(variables) * prod(leading), *layout.shape[-2:])
-    pyramid = Pyramid(
-        (shape[0], shape[1], shape[2]),
-        layout.storage.dtype,
-        side,
-        0,
-        decimate_nearest,
-        0 if fill is None else fill,
-        store,
-        folder,
-    )
-    for part in layout.parts(progress):
-        for index, band in enumerate(part.bands):
-            statistics[part.first + index].add(part.statistics[index])
-            layout.paste(pyramid, part.first + index, part.place, band)
+    with compressing() as pool:
+        chunks = Chunks(chunking, len(variables), layout.storage.dtype, keep, pool, folder)
+        for part in layout.parts(chunking, progress):
+            for index, cuttings in enumerate(part.bands):
+                statistics[part.first + index].add(part.statistics[index])
+                chunks.add(part.first + index, cuttings)
+        chunks.drain()
     return statistics
+
+
+def _compress(chunk: np.ndarray, level: int) -> bytes:
+    """A chunk as the codecs of the arrays would store it: little-endian bytes, then zstd."""
+    return bytes(Zstd(level=level).encode(chunk.astype(chunk.dtype.newbyteorder("<"), copy=False)))
 
 
 def read(path: Path, options: Mapping[str, Any] | None = None) -> Cube:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import signal
 import time
 from collections.abc import Iterator
@@ -12,9 +13,15 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import pytest
+import xarray as xr
+from odc.geo.crs import CRS
+from zarr.storage import ZipStore
 
+from openeo_backend.cube import Cube
+from openeo_backend.cube.dimension import Dimension
 from openeo_backend.errors import NodeRef, OpenEOError
 from openeo_backend.formats.blocks import stream
+from openeo_backend.formats.writing import write_result
 from openeo_backend.run.compute import computing
 from openeo_backend.run.engine import Engine
 from openeo_backend.run.execute import execute
@@ -116,6 +123,63 @@ def test_pixels_and_metadata_are_the_same(settings: Settings, cluster: Any, tmp_
         assert read is not None
         one, other = (read(tmp_path / where / name).data.values for where in ("threads", "cluster"))
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("format", "compressor"),
+    [
+        ("GTiff", "openeo_backend.formats.tiff.zlib.compress"),
+        ("netCDF", "openeo_backend.formats.netcdf.zlib.compress"),
+        ("Zarr", "openeo_backend.formats.zarr_.Zstd"),
+    ],
+)
+def test_workers_compress(
+    settings: Settings, cluster: Any, tmp_path: Path, monkeypatch: Any, format: str, compressor: str
+) -> None:
+    """Chunks of 700 pixels: some tiles lie in one window, others in two or four, whose parts meet here."""
+    rows = da.arange(1900, chunks=700, dtype="f4")[None, :, None]
+    columns = da.arange(1500, chunks=700, dtype="f4")[None, None, :]
+    array = (rows * 10 + columns) * da.from_array(np.array([1, 2], "f4")[:, None, None], chunks=1)
+    data = xr.DataArray(
+        array,
+        dims=("bands", "y", "x"),
+        coords={"bands": ["a", "b"], "y": 6e6 - 10.0 * np.arange(1900), "x": 5e5 + 10.0 * np.arange(1500)},
+    )
+    dimensions = (Dimension("bands", "bands"), Dimension("y", "spatial", "y", -10), Dimension("x", "spatial", "x", 10))
+    cube = Cube(data, dimensions, CRS("EPSG:32631"))
+    pids: list[int] = []
+    *place, name = compressor.split(".")
+    original = pkgutil.resolve_name(compressor)
+
+    def recorded(*arguments: Any, **options: Any) -> Any:
+        pids.append(os.getpid())
+        return original(*arguments, **options)
+
+    counts, files = [], []
+    for where in (settings, on_cluster(settings, cluster)):
+        pids.clear()
+        folder = tmp_path / where.compute.kind
+        folder.mkdir()
+        with computing(where.compute), monkeypatch.context() as patch:
+            patch.setattr(pkgutil.resolve_name(".".join(place)), name, recorded)
+            assets = write_result(cube, format, {}, folder, "out", lambda done, planned: None, lambda message: None)
+        counts.append(len(pids))
+        files.append(assets[0].path)
+    on_threads, here = counts
+    assert on_threads >= 24
+    assert here <= on_threads * 0.8
+    if format == "GTiff":
+        assert files[0].read_bytes() == files[1].read_bytes()
+    else:
+        if format == "netCDF":
+            opened = [xr.open_dataset(path, engine="h5netcdf") for path in files]
+        else:
+            opened = [xr.open_zarr(ZipStore(path, mode="r"), consolidated=False) for path in files]
+        expected = np.arange(1900, dtype="f4")[:, None] * 10 + np.arange(1500, dtype="f4")
+        for dataset in opened:
+            np.testing.assert_array_equal(dataset["a"].values, expected)
+            np.testing.assert_array_equal(dataset["b"].values, expected * 2)
+            dataset.close()
 
 
 def test_the_cluster_computes(settings: Settings, cluster: Any, tmp_path: Path) -> None:
