@@ -260,9 +260,14 @@ def _lazy(data: da.Array, step: _Step) -> da.Array:
 
 
 def _warp_block(blocks: Sequence[Sequence[np.ndarray]], cut: tuple[slice, slice], step: _Step) -> np.ndarray:
-    rows = [np.concatenate(list(row), axis=-1) if len(row) > 1 else row[0] for row in blocks]
-    values = np.concatenate(rows, axis=-2) if len(rows) > 1 else rows[0]
-    return step.run(np.asarray(values)[(..., *cut)])
+    edges = [np.cumsum([0, *(row[0].shape[-2] for row in blocks)]), np.cumsum([0, *(b.shape[-1] for b in blocks[0])])]
+    parts = []
+    for top, row in zip(edges[0], blocks, strict=False):
+        rows = slice(max(cut[0].start - top, 0), max(cut[0].stop - top, 0))
+        columns = [slice(max(cut[1].start - left, 0), max(cut[1].stop - left, 0)) for left in edges[1][:-1]]
+        parts.append([block[..., rows, own] for block, own in zip(row, columns, strict=True)])
+    joined = [np.concatenate(row, axis=-1) if len(row) > 1 else row[0] for row in parts]
+    return step.run(np.asarray(np.concatenate(joined, axis=-2) if len(joined) > 1 else joined[0]))
 
 
 def _cut(size: int, chunks: tuple[int, ...], scale: float) -> tuple[int, ...]:
