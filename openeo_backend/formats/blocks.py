@@ -1,4 +1,4 @@
-"""The one way results are computed: window by window, in threads, in order, with bounded memory."""
+"""The one way results are computed: window by window, side by side, in order, with bounded memory."""
 
 from __future__ import annotations
 
@@ -55,11 +55,12 @@ def stream(
     """Computes every chunk of `array` exactly once and yields its windows, row by row of the last two axes.
 
     A window holds all other axes whole (so that what their chunks share is computed once) unless that exceeds
-    the budget; then they are split at their chunk borders. `finish(values, place)` runs in the threads.
-    `progress` is called in the caller's thread after each window was consumed; what it raises ends the stream.
+    the budget; then they are split at their chunk borders. `finish(values, place)` runs where a window is computed,
+    so it should make little of much (compress, for example), and hold little itself. `progress` is called in the
+    caller's thread after each window was consumed; what it raises ends the stream.
 
-    Dask's configuration decides where chunks are computed: by the callable `scheduler` (a cluster), which the
-    threads then wait for, else in the threads; `num_workers` is their number.
+    Dask's configuration decides where windows are computed: by the callable `scheduler` (a cluster, which `finish`
+    is sent to), which the threads then wait for, else in the threads; `num_workers` is their number.
 
     :param array: numpy array or dask array with at least two axes.
     """
@@ -70,7 +71,7 @@ def stream(
     source = _Source(array, windows, max(threads // max(len(windows), 1), 1), budget)
 
     def compute(place: tuple[slice, ...]) -> T:
-        return finish(source.read(place), place)
+        return source.finish(place, finish)
 
     largest = max((prod(s.stop - s.start for s in place) * array.dtype.itemsize for place in windows), default=1)
     flight = int(min(max(budget // max(largest, 1), 1), threads + 1))
@@ -127,16 +128,51 @@ class _Source:
             return np.asarray(self.array[place])
         indices, keys = self._keys(place)
         parts = self.shared.compute(keys) if self.shared else self.get(cull(self.graph, keys)[0], keys)
-        if len(parts) == 1:
-            return np.asanyarray(parts[0])
-        out = np.empty([part.stop - part.start for part in place], self.array.dtype)
-        for index, part in zip(indices, parts, strict=True):
-            where = tuple(
+        return _assemble(self._shape(place), self.array.dtype, self._places(place, indices), parts)
+
+    def finish(self, place: tuple[slice, ...], finish: Callable[[np.ndarray, tuple[slice, ...]], T]) -> T:
+        """What `finish` makes of a window; a cluster runs it as well."""
+        if not self.lazy or not callable(dask.config.get("scheduler", None)):
+            return finish(self.read(place), place)
+        indices, keys = self._keys(place)
+        graph = dict(cull(self.graph, keys)[0])
+        # Two tasks, so that the chunks are let go of before the window is finished.
+        assemble = partial(_assemble, self._shape(place), self.array.dtype, self._places(place, indices))
+        graph[_WINDOW] = (assemble, keys)
+        graph[_FINISHED] = (partial(_apply, finish, place), _WINDOW)
+        result: T = self.get(graph, _FINISHED)
+        return result
+
+    def _shape(self, place: tuple[slice, ...]) -> tuple[int, ...]:
+        return tuple(part.stop - part.start for part in place)
+
+    def _places(self, place: tuple[slice, ...], indices: list[tuple[int, ...]]) -> list[tuple[slice, ...]]:
+        """Where the chunks lie in a window."""
+        return [
+            tuple(
                 slice(starts[i] - window.start, starts[i + 1] - window.start)
                 for starts, i, window in zip(self.starts, index, place, strict=True)
             )
-            out[where] = part
-        return out
+            for index in indices
+        ]
+
+
+#: Keys of the tasks that a window adds to the graph of its chunks.
+_WINDOW, _FINISHED = "openeo-window", "openeo-finished"
+
+
+def _assemble(shape: tuple[int, ...], dtype: np.dtype, places: list[tuple[slice, ...]], parts: list[Any]) -> np.ndarray:
+    """The chunks of a window as one array."""
+    if len(parts) == 1:
+        return np.asanyarray(parts[0])
+    out = np.empty(shape, dtype)
+    for place, part in zip(places, parts, strict=True):
+        out[place] = part
+    return out
+
+
+def _apply(finish: Callable[[np.ndarray, tuple[slice, ...]], T], place: tuple[slice, ...], values: np.ndarray) -> T:
+    return finish(values, place)
 
 
 def _chunks(array: Any) -> list[Sequence[int]]:
