@@ -46,6 +46,9 @@ $(VENV)/dev.stamp: $(VENV)/base.stamp requirements/dev.txt requirements/suite.tx
 docs: $(VENV)/base.stamp  ## Renew the pages that follow from the code
 	$(BIN)/python docs/generate.py
 
+bench: $(VENV)/dev.stamp  ## Compare with the floor and an odc-stac script (minutes); renews docs/benchmarks.md
+	$(BIN)/python tests/bench/bench.py
+
 LOCK := uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11
 
 lock:  ## Renew the locks (needs uv); both hold the same versions
