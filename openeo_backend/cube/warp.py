@@ -141,7 +141,7 @@ class _Step:
         planes = work.reshape(-1, *work.shape[-2:])
         for plane, result in zip(planes, out.reshape(-1, *self.target.shape), strict=True):
             reproject(
-                np.ascontiguousarray(plane),
+                np.ascontiguousarray(plane if self.method == "near" else _finite(plane)),
                 result,
                 src_transform=self.source.affine,
                 src_crs=str(self.source.crs),
@@ -178,6 +178,14 @@ class _Step:
                 return None
             found.append(slice(low, high))
         return found[0], found[1]
+
+
+def _finite(plane: np.ndarray) -> np.ndarray:
+    """The values without infinite ones: they are not valid, and would spread to all that they are weighted with."""
+    if plane.dtype.kind != "f":
+        return plane
+    infinite = np.isinf(plane)
+    return np.where(infinite, plane.dtype.type(np.nan), plane) if infinite.any() else plane
 
 
 def _source_pixels(source: GeoBox, target: GeoBox, density: int = 24) -> tuple[np.ndarray, np.ndarray]:

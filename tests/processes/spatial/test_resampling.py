@@ -311,6 +311,24 @@ def test_the_nearest_valid_value_within_some_days():
     np.testing.assert_array_equal(found.data.values, np.nan_to_num(expected, nan=0))
 
 
+@pytest.mark.parametrize("method", ["average", "max", "bilinear", "sum"])
+def test_infinite_pixels_are_not_valid(method):
+    pixels = np.arange(36, dtype="float32").reshape(6, 6)
+    gaps = pixels.copy()
+    pixels[2, 3], pixels[0, 0], gaps[2, 3], gaps[0, 0] = np.inf, -np.inf, np.nan, np.nan
+    found, expected = (
+        both(raster(values), lambda c: resample_spatial(c, resolution=20, method=method, env=environment()), 3)
+        for values in (pixels, gaps)
+    )
+    assert np.isfinite(found.data.values).all()
+    np.testing.assert_array_equal(found.data.values, expected.data.values)
+
+
+def test_the_nearest_pixel_may_be_infinite():
+    result = resample_spatial(raster(np.array([[np.inf, 1.0]])), resolution=5, env=environment())
+    np.testing.assert_array_equal(result.data.values, [[np.inf, np.inf, 1, 1]] * 2)
+
+
 def test_infinite_values_are_not_valid():
     values = np.array([3, np.inf, np.inf, np.nan], "float32").reshape(4, 1, 1)
     cube = raster(values, dims=("t", "y", "x"), dates=DATES)
