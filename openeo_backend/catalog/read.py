@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -126,6 +127,9 @@ class Handles:
         if kind is not None:
             kept[address] = open_array(address, kind, self._door)
         else:
+            if self._door is not None and address.startswith(("/vsicurl/", "/vsis3/")):
+                # GDAL reads it whenever it connects, from any thread.
+                os.environ["GDAL_HTTP_PROXY"] = self._door.tunnel()
             with rasterio.Env():
                 kept[address] = DatasetReader(address, driver=list(DRIVERS), sharing=False)
         return kept[address]

@@ -55,6 +55,9 @@ class Requests(Protocol):
         limit_mb: float | None = None,
     ) -> Reply: ...
 
+    def tunnel(self) -> str:
+        """The address of a proxy that holds libraries with connections of their own to the same rules."""
+
 
 class RemoteFile(io.RawIOBase):
     """A file behind a URL, read in parts of which the latest are kept.

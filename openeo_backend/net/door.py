@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 
 from openeo_backend.errors import OpenEOError
 from openeo_backend.net.policy import Policy, refuse, shown
+from openeo_backend.net.tunnel import Tunnel
 from openeo_backend.settings import NetSettings
 
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -60,9 +63,22 @@ class Door:
         self.settings = settings
         self._named = named
         self._pool = _pool(self.policy, settings.timeout_seconds)
+        self._tunnel: Tunnel | None = None
+        self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type[Door], tuple[NetSettings, tuple[str, ...]]]:
         return Door, (self.settings, self._named)
+
+    def tunnel(self) -> str:
+        """The address of a SOCKS proxy that holds libraries with connections of their own to the policy.
+
+        They may also reach the S3 storage that the environment names, which is the operator's.
+        """
+        with self._lock:
+            if self._tunnel is None:
+                policy = Policy(self.policy.allow | _s3_hosts())
+                self._tunnel = Tunnel(policy, self.settings.timeout_seconds)
+            return self._tunnel.url
 
     def check(self, url: str) -> None:
         """Refuse a URL that may not be reached, before anything is opened.
@@ -182,6 +198,12 @@ class Door:
             raise OpenEOError(
                 "UrlNotReachable", f"The server of '{shown(url)}' does not answer ({type(error).__name__})."
             ) from error
+
+
+def _s3_hosts() -> frozenset[str]:
+    names = ("AWS_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    ends = [os.environ[name] for name in names if os.environ.get(name)]
+    return Policy.of([end for end in ends if "://" not in end], ends).allow
 
 
 def _cause(error: BaseException | None) -> OpenEOError | None:
