@@ -100,6 +100,8 @@ class LimitsSettings(Section):
     """Most input samples (pixels x bands x dates) of a synchronous request."""
     sync_seconds: float = 300
     """Longest time of a synchronous request."""
+    sync_memory_mb: int = 4096
+    """Memory of a synchronous request; one that takes more is ended."""
     sync_slots: int = 2
     """Synchronous requests computed at the same time."""
     job_samples: float = 1e12

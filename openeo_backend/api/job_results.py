@@ -14,6 +14,7 @@ from openeo_backend.api.jobs import limits, validate
 from openeo_backend.api.urls import url
 from openeo_backend.errors import OpenEOError
 from openeo_backend.jobs import options
+from openeo_backend.jobs.place import place
 from openeo_backend.observe.clock import timestamp
 from openeo_backend.run import results
 from openeo_backend.store import trash
@@ -36,7 +37,7 @@ def start_job(job_id: str) -> Response:
         resolved = options.resolve(job.options, allowed, settings)
         members = {"priority": allowed.priority, "per_user": allowed.per_user, "limits": resolved}
         if store.jobs.queue(user, job_id, _ignored(job), **members):
-            store.jobs.log(user, job_id, [_waiting(*store.jobs.ahead(user, job_id), allowed.per_user)])
+            store.jobs.log(user, job_id, [place(*store.jobs.ahead(user, job_id), allowed.per_user)])
     return Response(status=202)
 
 
@@ -185,14 +186,6 @@ def _ignored(job: Job) -> list[dict[str, Any]]:
     if not names:
         return []
     return [{"level": "warning", "message": f"Unknown job options have no effect here: {', '.join(names)}."}]
-
-
-def _waiting(ahead: int, running: int, most: int) -> dict[str, Any]:
-    """The log entry about the place in the queue."""
-    message = f"The job is queued; {ahead} of all queued jobs may go before it."
-    if running >= most:
-        message += f" {running} jobs of yours are running, {most} may: it starts when one of them has ended."
-    return {"level": "info", "message": message, "data": {"ahead": ahead, "running": running}}
 
 
 def _json(document: dict[str, Any], media_type: str) -> Response:

@@ -63,6 +63,7 @@ def compute() -> Response:
             log_level=log_level,
             limit_samples=limits.sync_samples,
             seconds=limits.sync_seconds,
+            memory_mb=limits.sync_memory_mb,
         )
         try:
             outcome = _run(run, user.id)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, select, update
 
 from openeo_backend.settings import JobsSettings
 from openeo_backend.store import trash
@@ -62,7 +62,6 @@ class Queue:
                 "attempt": jobs.c.attempt + 1,
                 "lost": jobs.c.lost + (1 if is_lost else 0),
                 "lease_until": now() + self._settings.lease_seconds,
-                "progress": 0,
                 "updated": now(),
             }
             if not is_lost:
@@ -86,7 +85,8 @@ class Queue:
         """A sign of life with news; False if the job is not the worker's any more (stopped, deleted, given away)."""
         values: dict[str, Any] = {"lease_until": now() + self._settings.lease_seconds}
         if progress is not None:
-            values["progress"] = progress
+            # An attempt that is tried again catches up first: what was told once is not taken back.
+            values["progress"] = case((jobs.c.progress > progress, jobs.c.progress), else_=progress)
         if usage is not None:
             values["usage"] = dict(usage)
         with self._database.write() as connection:
@@ -188,7 +188,6 @@ class Queue:
         values = {
             "status": "queued",
             "lost": lost,
-            "progress": 0,
             "updated": now(),
             "worker": None,
             "lease_until": None,

@@ -1,10 +1,11 @@
-"""Clearing away: expired results and jobs, and files that no job refers to."""
+"""What is due from time to time: places in the queue, expired results and jobs, files that no job refers to."""
 
 from __future__ import annotations
 
 from sqlalchemy import delete, select, update
 
 from openeo_backend.files.objects import Objects
+from openeo_backend.jobs.place import tell_places
 from openeo_backend.settings import JobsSettings
 from openeo_backend.store import trash
 from openeo_backend.store.jobs import ACTIVE, GRACE
@@ -23,6 +24,7 @@ def sweep(store: Store, objects: Objects, settings: JobsSettings) -> None:
 
     :raises OpenEOError: StorageFailure; what could not be deleted is tried again next time.
     """
+    tell_places(store, settings)
     while expire_results(store) == BATCH:
         pass
     while expire_jobs(store, settings.metadata_days) == BATCH:

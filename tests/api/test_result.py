@@ -120,6 +120,7 @@ def test_the_run_gets_what_was_asked_for(client: FlaskClient, login: Any, graph:
     assert seen[0].options == {"tile": 1}
     assert (seen[0].limit_samples, seen[0].seconds) == (limits.sync_samples, 300)
     assert limits.sync_samples >= 1e9
+    assert seen[0].memory_mb == limits.sync_memory_mb == 4096
 
 
 def test_unknown_and_null_members_do_no_harm(client: FlaskClient, login: Any, graph: Any) -> None:

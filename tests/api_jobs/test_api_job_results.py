@@ -46,7 +46,7 @@ def test_a_job_goes_through_its_states(ada: Any, backend: Any) -> None:
         assert response.status_code == 202
         assert status(ada, id) == "queued"
     (entry,) = ada("GET", f"/jobs/{id}/logs").get_json()["logs"]
-    assert entry["data"] == {"ahead": 0, "running": 0}
+    assert entry["data"] == {"ahead": 0, "running": 0, "may": 2, "told": 1}
     backend.work()
     job = ada("GET", f"/jobs/{id}").get_json()
     assert (job["status"], job["progress"]) == ("finished", 100)

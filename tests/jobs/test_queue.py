@@ -131,6 +131,31 @@ def test_a_lost_child_is_tried_again_until_the_attempts_are_used_up(store: Store
     assert levels == ["warning", "error"]
 
 
+def test_progress_never_goes_back_while_a_run_is_tried_again(store: Store) -> None:
+    queue = Queue(store.database, JobsSettings(attempts=5))
+    (id,) = queued(store, "ada")
+
+    def progress() -> float:
+        return store.jobs.get("ada", id).progress
+
+    first = claimed(queue)
+    assert queue.beat(first, progress=40)
+    assert queue.beat(first, progress=30)
+    assert progress() == 40
+    expire(store, first)
+    second = claimed(queue)
+    assert progress() == 40
+    assert queue.beat(second, progress=10)
+    assert progress() == 40
+    assert queue.retry(second, {}, [], {"level": "error", "message": "lost"})
+    assert progress() == 40
+    assert queue.beat(claimed(queue), progress=60)
+    assert progress() == 60
+    store.jobs.cancel("ada", id)
+    store.jobs.queue("ada", id)
+    assert progress() == 0
+
+
 def test_a_beat_keeps_the_lease(store: Store) -> None:
     queue = Queue(store.database, JobsSettings(lease_seconds=0.4))
     queued(store, "ada")
