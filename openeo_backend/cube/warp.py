@@ -56,7 +56,7 @@ RADIUS = {"near": 1, "bilinear": 1, "cubic": 2, "cubicspline": 2, "lanczos": 3}
 #: Shortest and longest edge of a block of the result.
 EDGES = (256, 1024)
 
-#: Types that GDAL does not warp, and those used instead, which hold all their values.
+#: Types that GDAL does not warp, and those used instead, which hold all their values (of 64 bits: up to 2**53).
 _STAND_IN = {"bool": "uint8", "int8": "int16", "float16": "float32", "int64": "float64", "uint64": "float64"}
 
 
