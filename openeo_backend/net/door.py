@@ -20,6 +20,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 
 from openeo_backend.errors import OpenEOError
 from openeo_backend.net.policy import Policy, refuse, shown
+from openeo_backend.net.traffic import Traffic
 from openeo_backend.net.tunnel import Tunnel
 from openeo_backend.settings import NetSettings
 
@@ -64,6 +65,7 @@ class Door:
         self._named = named
         self._pool = _pool(self.policy, settings.timeout_seconds)
         self._tunnel: Tunnel | None = None
+        self.traffic = Traffic()
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type[Door], tuple[NetSettings, tuple[str, ...]]]:
@@ -77,7 +79,7 @@ class Door:
         with self._lock:
             if self._tunnel is None:
                 policy = Policy(self.policy.allow | _s3_hosts())
-                self._tunnel = Tunnel(policy, self.settings.timeout_seconds)
+                self._tunnel = Tunnel(policy, self.settings.timeout_seconds, self.traffic)
             return self._tunnel.url
 
     def check(self, url: str) -> None:
@@ -127,7 +129,7 @@ class Door:
         """
         with self._open(method, url, body, headers, seconds) as (where, response):
             found = {name.lower(): value for name, value in response.headers.items()}
-            return Reply(where, response.status, found, b"".join(_read(url, response, self._limit(limit_mb))))
+            return Reply(where, response.status, found, b"".join(self._read(url, response, limit_mb)))
 
     def download(self, url: str, file: Path, *, limit_mb: float | None = None) -> None:
         """Write the body behind a URL into a file, in pieces.
@@ -136,7 +138,7 @@ class Door:
         """
         with self._open("GET", url, None, None) as (_, response), file.open("wb") as out:
             _refuse_failure(url, response)
-            for part in _read(url, response, self._limit(limit_mb)):
+            for part in self._read(url, response, limit_mb):
                 out.write(part)
 
     def _fetch(
@@ -144,10 +146,13 @@ class Door:
     ) -> bytes:
         with self._open(method, url, body, headers) as (_, response):
             _refuse_failure(url, response)
-            return b"".join(_read(url, response, self._limit(limit_mb)))
+            return b"".join(self._read(url, response, limit_mb))
 
-    def _limit(self, limit_mb: float | None) -> int:
-        return int((limit_mb if limit_mb is not None else self.settings.max_document_mb) * 1_000_000)
+    def _read(self, url: str, response: urllib3.BaseHTTPResponse, limit_mb: float | None) -> Iterator[bytes]:
+        limit = int((limit_mb if limit_mb is not None else self.settings.max_document_mb) * 1_000_000)
+        for part in _read(url, response, limit):
+            self.traffic.add(len(part))
+            yield part
 
     @contextmanager
     def _open(

@@ -10,10 +10,12 @@ import hmac
 import secrets
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import closing, suppress
 
 from openeo_backend.errors import OpenEOError
 from openeo_backend.net.policy import Policy
+from openeo_backend.net.traffic import Traffic
 
 _GRANTED, _REFUSED, _UNREACHABLE = 0, 2, 4
 _PIECE = 2**18
@@ -25,10 +27,12 @@ class Tunnel:
     It lives as long as the process.
 
     :param seconds: longest wait for a connection, and for the next bytes over one.
+    :param traffic: counts what servers send.
     """
 
-    def __init__(self, policy: Policy, seconds: float) -> None:
+    def __init__(self, policy: Policy, seconds: float, traffic: Traffic | None = None) -> None:
         self._policy, self._seconds = policy, seconds
+        self._traffic = traffic or Traffic()
         self._secret = secrets.token_hex(16)
         self._listener = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self._accept, name="tunnel", daemon=True).start()
@@ -60,7 +64,9 @@ class Tunnel:
                 _answer(client, _GRANTED)
                 server.settimeout(None)
                 client.settimeout(None)
-                back = threading.Thread(target=_copy, args=(server, client), name="tunnelled back", daemon=True)
+                back = threading.Thread(
+                    target=_copy, args=(server, client, self._traffic.add), name="tunnelled back", daemon=True
+                )
                 back.start()
                 _copy(client, server)
                 back.join()
@@ -115,9 +121,10 @@ def _receive(source: socket.socket, count: int) -> bytes:
     return found
 
 
-def _copy(source: socket.socket, target: socket.socket) -> None:
+def _copy(source: socket.socket, target: socket.socket, count: Callable[[int], None] = lambda size: None) -> None:
     with suppress(OSError):
         while part := source.recv(_PIECE):
+            count(len(part))
             target.sendall(part)
     # Either end: the other direction is to stop, too.
     for end in (source, target):

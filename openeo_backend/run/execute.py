@@ -63,7 +63,7 @@ def execute(request: RunRequest, engine: Engine, report: Callable[[Event], None]
     Never raises for a failure of the graph: the outcome tells it, and whoever asked logs it.
     """
     journal = Journal(report, request.log_level)
-    meter = Meter(request.limit_samples)
+    meter = Meter(request.limit_samples, engine.door.traffic)
     try:
         return _execute(request, engine, journal, meter)
     except OpenEOError as error:
@@ -96,7 +96,9 @@ def _failed(error: OpenEOError, meter: Meter) -> Outcome:
 
 def _is_full(error: BaseException | None) -> bool:
     """Whether a full disk, or a limit on files, is behind a failure."""
-    while error is not None:
+    seen: set[int] = set()  # an error that several threads raise again can come to be its own context
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return True
         error = error.__cause__ or error.__context__

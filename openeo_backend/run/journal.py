@@ -10,6 +10,7 @@ from typing import Any
 
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph import trace
+from openeo_backend.net.traffic import Traffic
 from openeo_backend.observe.clock import timestamp
 from openeo_backend.processes.environment import Level
 from openeo_backend.run.request import Event
@@ -65,10 +66,12 @@ class Meter:
     """What a run uses.
 
     :param limit: most input samples; None for no limit.
+    :param traffic: counts what came over the network.
     """
 
-    def __init__(self, limit: float | None) -> None:
+    def __init__(self, limit: float | None, traffic: Traffic) -> None:
         self.limit = limit
+        self._traffic, self._before = traffic, traffic.received
         self.samples = 0
         self._start = time.monotonic()
 
@@ -96,5 +99,6 @@ class Meter:
             "memory": {"value": round(peak_mb * seconds, 1), "unit": "mb-seconds"},
             "max_memory": {"value": round(peak_mb, 1), "unit": "mb"},
             "duration": {"value": round(seconds, 2), "unit": "seconds"},
+            "network": {"value": self._traffic.received - self._before, "unit": "b"},
             "input_pixel": {"value": round(self.samples / 1e6, 6), "unit": "mega-pixel"},
         }

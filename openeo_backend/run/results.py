@@ -77,6 +77,8 @@ class Links:
     """The signed link to an item by id."""
     own: Sequence[Mapping[str, Any]] = ()
     """More links for the owner of the job."""
+    collection: Callable[[str], str | None] = lambda id: None
+    """The document of a collection of this back-end by id; None if there is none."""
 
 
 def describe(files: Sequence[File], provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -272,7 +274,7 @@ def _feature(job: Job, id: str, files: Sequence[File], links: Links) -> dict[str
                 {"rel": rel, "href": links.canonical, "type": "application/json"}
                 for rel in ("root", "parent", "collection")
             ),
-            *_derived(job),
+            *_derived(job, links),
         ],
         "assets": {file["name"]: asset(file, links) for file in files},
     }
@@ -299,18 +301,25 @@ def _links(job: Job, links: Links) -> list[dict[str, Any]]:
         if _is_preview(file):
             link = {"rel": "preview", "href": links.file(file["name"]), "type": file["media_type"]}
             found.append(link | {"title": file.get("title") or file["name"]})
-    return found + _derived(job)
+    return found + _derived(job, links)
 
 
-def _derived(job: Job) -> list[dict[str, Any]]:
-    """Links to the inputs; none to files of this machine: users cannot follow paths, nor need to know them."""
-    inputs: Iterable[Any] = ((job.result or {}).get("provenance") or {}).get("items") or ()
-    found = []
+def _derived(job: Job, links: Links) -> list[dict[str, Any]]:
+    """Links to the inputs; instead of those in files of this machine, to their collections here: users cannot follow
+    paths, nor need to know them."""
+    provenance = (job.result or {}).get("provenance") or {}
+    inputs: Iterable[Any] = provenance.get("items") or ()
+    found, has_files = [], False
     for source in inputs:
         entry = source if isinstance(source, Mapping) else {"href": source}
         if "://" in (entry.get("href") or "") and not entry["href"].startswith("file:"):
             link = {"rel": "derived_from", "href": entry["href"], "type": "application/geo+json"}
             found.append(link | ({"title": entry["id"]} if entry.get("id") else {}))
+        else:
+            has_files = True
+    for id in provenance.get("collections") or () if has_files else ():
+        if href := links.collection(id):
+            found.append({"rel": "derived_from", "href": href, "type": "application/json", "title": id})
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,18 @@ def test_paths_of_this_machine_are_not_told() -> None:
     found = job(result=results.describe([], local))
     links = results.collection(found, LINKS)["links"]
     assert [link["href"] for link in links if link["rel"] == "derived_from"] == ["https://stac.example/c"]
+
+
+def test_inputs_in_files_of_this_machine_are_told_by_their_collection() -> None:
+    local = {**PROVENANCE, "items": ["/srv/archive/a.json", "https://stac.example/c"], "collections": ["OURS", "OTHER"]}
+    found = job(FILES, provenance=local)
+    links = replace(LINKS, collection={"OURS": "https://oeo.example/collections/OURS"}.get)
+    expected = ["https://stac.example/c", "https://oeo.example/collections/OURS"]
+    id = next(iter(results.items(found)))
+    item = results.item(found, id, links)
+    assert item is not None
+    for document in (results.collection(found, links), item):
+        assert [link["href"] for link in document["links"] if link["rel"] == "derived_from"] == expected
 
 
 def test_an_asset_says_all_about_its_file() -> None:

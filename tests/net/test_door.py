@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -62,6 +63,24 @@ def test_named_hosts_are_reached(server: str) -> None:
     assert door.json(f"{server}/") == {"a": 1}
     assert door.post_json(f"{server}/", {"b": [1]}) == {"b": [1]}
     assert door.json(f"{server}/to?/x") == {"a": 1}
+
+
+def test_what_comes_in_is_counted(server: str) -> None:
+    door = Door(NetSettings(), (server,))
+    door.get(f"{server}/big")
+    assert door.traffic.received == 3_000_000
+    proxy = urlsplit(door.tunnel())
+    with socket.create_connection(("127.0.0.1", proxy.port or 0), 5) as client, client.makefile("rb") as answers:
+        name, password = (proxy.username or "").encode(), (proxy.password or "").encode()
+        client.sendall(b"\x05\x01\x02" + b"\x01" + bytes([len(name)]) + name + bytes([len(password)]) + password)
+        assert answers.read(4) == b"\x05\x02\x01\x00"
+        port = urlsplit(server).port or 0
+        client.sendall(b"\x05\x01\x00\x03\x09127.0.0.1" + port.to_bytes(2, "big"))
+        assert answers.read(10)[1] == 0
+        client.sendall(b"GET /big HTTP/1.0\r\n\r\n")
+        answer = answers.read()
+    assert answer.endswith(b"x" * 3_000_000)
+    assert door.traffic.received == 3_000_000 + len(answer)
 
 
 def test_the_same_host_is_refused_when_nobody_named_it(server: str) -> None:

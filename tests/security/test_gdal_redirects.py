@@ -97,6 +97,14 @@ def test_a_host_that_turned_private_after_the_check_is_not_reached(site: Callabl
     assert not private.asked
 
 
+def test_what_gdal_reads_is_counted(site: Callable[[], Site], tmp_path: Path) -> None:
+    server = site()
+    door = Door(NetSettings(), (server.url,))
+    Handles(door).open(f"/vsicurl/{server.url}/counted.tif").read()
+    size = (tmp_path / "a.tif").stat().st_size
+    assert size <= door.traffic.received < size + 5_000
+
+
 def test_redirects_between_allowed_hosts_work(site: Callable[[], Site]) -> None:
     one, other = site(), site()
     handles = Handles(Door(NetSettings(), (one.url, other.url)))
