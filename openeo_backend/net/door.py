@@ -212,7 +212,9 @@ def _s3_hosts() -> frozenset[str]:
 
 
 def _cause(error: BaseException | None) -> OpenEOError | None:
-    while error is not None:
+    seen: set[int] = set()  # errors may come to be their own context
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         if isinstance(error, OpenEOError):
             return error
         error = error.__cause__ or error.__context__
