@@ -73,7 +73,7 @@ def read(path: Path, options: Mapping[str, Any] | None = None) -> Cube:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise OpenEOError("FileContentInvalid", f"The file {path.name} is not JSON: {error}.") from None
     if not isinstance(content, Mapping):
         raise OpenEOError("FileContentInvalid", f"The file {path.name} is not GeoJSON: it holds no object.")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import xarray as xr
@@ -19,6 +20,7 @@ from zarr.errors import ZarrUserWarning
 from zarr.storage import LocalStore, ZipStore
 
 from openeo_backend.cube.cube import Cube
+from openeo_backend.errors import OpenEOError
 from openeo_backend.formats import options as schema
 from openeo_backend.formats.asset import Asset, Format, Progress
 from openeo_backend.formats.cf import (
@@ -36,6 +38,9 @@ from openeo_backend.formats.names import extents
 from openeo_backend.formats.statistics import Statistics
 
 MEDIA_TYPE = "application/zip"
+
+#: Most bytes of one unpacked part of a zip file: of a chunk.
+_LARGEST_PART = 512 * 2**20
 
 
 def write(value: Any, folder: Path, stem: str, options: Mapping[str, Any], progress: Progress) -> list[Asset]:
@@ -154,7 +159,12 @@ def _compress(chunk: np.ndarray, level: int) -> bytes:
 
 
 def read(path: Path, options: Mapping[str, Any] | None = None) -> Cube:
-    """A lazy cube of a Zarr store, in a zip file or a folder (version 2 or 3), read as netCDF files are."""
+    """A lazy cube of a Zarr store, in a zip file or a folder (version 2 or 3), read as netCDF files are.
+
+    :raises OpenEOError: FileContentInvalid for a zip file with a part that unpacks to more than any chunk should.
+    """
+    if not path.is_dir():
+        _refuse_bomb(path)
     store = LocalStore(path, read_only=True) if path.is_dir() else ZipStore(path, mode="r")
     dataset = xr.open_dataset(
         store,  # type: ignore[arg-type]
@@ -165,6 +175,17 @@ def read(path: Path, options: Mapping[str, Any] | None = None) -> Cube:
         consolidated=False,
     )
     return decode(dataset)
+
+
+def _refuse_bomb(path: Path) -> None:
+    with ZipFile(path) as archive:
+        for part in archive.infolist():
+            if part.file_size > _LARGEST_PART:
+                size, most = part.file_size / 1e6, _LARGEST_PART / 1e6
+                message = (
+                    f"The part '{part.filename[:80]}' of {path.name} unpacks to {size:,.0f} MB, over {most:,.0f} MB."
+                )
+                raise OpenEOError("FileContentInvalid", told)
 
 
 FORMAT = Format(
