@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,34 @@ def test_a_job_goes_from_creation_to_files(finished: BatchJob, tmp_path: Path) -
     dates = ("2025-05-01", "2025-05-11", "2025-06-10")
     assert names == ["Three-dates_" + date + ".tif" for date in dates] + ["job-results.json"]
     assert all(pixels(path).shape == (96, 96) for path in paths if path.suffix == ".tif")
+
+
+def test_a_finished_job_tells_times_and_usage_as_clients_show_them(finished: BatchJob) -> None:
+    job = finished.describe()
+    times = [job[name] for name in ("created", "queued", "started", "updated", "unpublished")]
+    assert all(time.endswith("Z") for time in times)
+    assert times == sorted(times)
+    kept = datetime.fromisoformat(job["unpublished"]) - datetime.fromisoformat(job["updated"])
+    assert abs(kept - timedelta(days=90)) < timedelta(seconds=2)
+    units = {name: metric["unit"] for name, metric in job["usage"].items()}
+    assert units == {
+        "cpu": "cpu-seconds",
+        "memory": "mb-seconds",
+        "max_memory": "mb",
+        "duration": "seconds",
+        "network": "b",
+        "storage": "b",
+        "input_pixel": "mega-pixel",
+    }
+    assert job["usage"]["network"]["value"] == 0  # the archive is a folder
+    sizes = [asset.metadata["file:size"] for asset in finished.get_results().get_assets()]
+    assert job["usage"]["storage"]["value"] > sum(sizes) > 0  # pictures count, too
+
+
+def test_results_of_local_files_lead_to_their_collection(connection: openeo.Connection, finished: BatchJob) -> None:
+    links = finished.get_results().get_metadata()["links"]
+    (source,) = {link["href"] for link in links if link["rel"] == "derived_from"}
+    assert requests.get(source, timeout=10).json()["id"] == "SENTINEL2_L2A"
 
 
 def test_sync_and_batch_agree(ndvi: openeo.DataCube, tmp_path: Path) -> None:

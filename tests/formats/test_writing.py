@@ -174,3 +174,14 @@ def test_preview_of_colours_and_of_three_bands(make_cube: Make, tmp_path: Path) 
     (asset,) = write_result(make_cube(values, "byx"), "GTiff", {}, tmp_path, "b", quiet)
     with Image.open(io.BytesIO(preview(asset.path))) as picture:
         assert (picture.mode, picture.size) == ("RGBA", (10, 10))
+
+
+def test_media_types_are_those_that_qgis_compares() -> None:
+    """Its plugin compares whole strings."""
+    expected = {
+        "GTiff": "image/tiff; application=geotiff; profile=cloud-optimized",
+        "netCDF": "application/x-netcdf",
+        "GeoJSON": "application/geo+json",
+        "Parquet": "application/vnd.apache.parquet",
+    }
+    assert {name: find(name).media_type for name in expected} == expected
