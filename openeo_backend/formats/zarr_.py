@@ -185,7 +185,7 @@ def _refuse_bomb(path: Path) -> None:
                 message = (
                     f"The part '{part.filename[:80]}' of {path.name} unpacks to {size:,.0f} MB, over {most:,.0f} MB."
                 )
-                raise OpenEOError("FileContentInvalid", told)
+                raise OpenEOError("FileContentInvalid", message)
 
 
 FORMAT = Format(
