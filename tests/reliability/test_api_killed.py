@@ -28,12 +28,16 @@ PROCESS: dict[str, Any] = {"process_graph": {"a": {"process_id": "add", "argumen
 class Server:
     """`openeo-backend serve` with one user."""
 
-    def __init__(self, folder: Path) -> None:
-        store = Store.open(f"sqlite:///{folder / 'openeo.sqlite'}")
+    def __init__(self, folder: Path, database: str) -> None:
+        store = Store.open(database)
         store.users.add("ada", "secret")
         store.close()
         command = [sys.executable, "-m", "openeo_backend.cli", "serve", "--data-dir", str(folder)]
-        settings = {"OPENEO_BACKEND__SERVER__PORT": "0", "OPENEO_BACKEND__AUTH__BASIC": "true"}
+        settings = {
+            "OPENEO_BACKEND__SERVER__PORT": "0",
+            "OPENEO_BACKEND__AUTH__BASIC": "true",
+            "OPENEO_BACKEND__STORE__URL": database,
+        }
         self._process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, **settings}
         )
@@ -75,8 +79,8 @@ class Server:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path)
+def server(tmp_path: Path, migrated_url: str) -> Iterator[Server]:
+    server = Server(tmp_path / "data", migrated_url)
     yield server
     server.stop()
 
