@@ -49,7 +49,9 @@ def node(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Node]:
     )
     backend = Backend.open(settings)
     with backend.store.database.write() as connection:
-        rows = [{"id": name, "password": "", "roles": [], "created": 0.0} for name in ("ada", "bob")]
+        rows: list[dict[str, Any]] = [
+            {"id": name, "password": "", "roles": [], "created": 0.0} for name in ("ada", "bob")
+        ]
         connection.execute(insert(users), rows)
     tokens = {name: backend.store.tokens.issue(name, timedelta(hours=1)) for name in ("ada", "bob")}
     headers = {name: {"Authorization": f"Bearer basic//{token}"} for name, token in tokens.items()}

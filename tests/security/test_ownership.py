@@ -1,6 +1,6 @@
 """T1, T2, T8: every route with an id, asked by another user, by nobody, and with altered links.
 
-Seen to fail without `user_id` in the repository of jobs, without `require_user`, and for a route that is not listed.
+Seen to fail without `user_id` in the repository of jobs.
 """
 
 from __future__ import annotations
