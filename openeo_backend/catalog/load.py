@@ -35,6 +35,7 @@ from openeo_backend.catalog.read import BlockReader, Handles, Layer, Probe, prob
 from openeo_backend.cube import Band, Cube, Dimension
 from openeo_backend.cube.extent import Area, reproject
 from openeo_backend.errors import OpenEOError
+from openeo_backend.graph import trace
 
 LONLAT = CRS("EPSG:4326")
 
@@ -302,7 +303,7 @@ class Assembler:
         shape = (len(what.steps), len(names), *grid.shape)
         token = tokenize(grid, names, [(step.label, [item.href for item in step.items]) for step in what.steps])
         values = da.map_blocks(
-            reader.block,  # dask takes a dataclass apart, but not a method
+            trace.located(reader.block),  # dask takes a dataclass apart, but not a function
             chunks=chunks(shape, dtype.itemsize, self._origin(grid)),
             dtype=dtype,
             meta=np.empty((0, 0, 0, 0), dtype=dtype),

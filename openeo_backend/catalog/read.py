@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -137,9 +138,13 @@ class Handles:
 
 def unreadable(layer: Layer, reason: str) -> OpenEOError:
     """The error for an asset that cannot be read or is not what its metadata say."""
+    # users know files by their names; where they lie on this machine is the operator's business
+    shown = (
+        reason.replace(layer.address, PurePosixPath(layer.address).name) if layer.address.startswith("/") else reason
+    )
     return OpenEOError(
         "AssetUnreadable",
-        f"The {layer.name} cannot be used: {reason}.",
+        f"The {layer.name} cannot be used: {shown}.",
         hint="Exclude the item by a narrower extent or a property filter, or set the option 'soft_errors' to skip it.",
         status=500,
     )

@@ -98,21 +98,29 @@ def no_data(source: Source, id: str, search: Search, counts: Sequence[str]) -> O
     asked = [f"spatial extent {area.describe()}" for area in (search.area, *search.near) if area is not None]
     if search.interval.meet(search.labels) != Interval():
         asked.append(f"temporal extent {search.interval.meet(search.labels).describe()}")
-    told = list(counts)
-    if not told and source.complete():
-        everything = source.sample(id)
-        area, times = search.lonlat(), search.times()
-        inside = [item for item in everything if area is None or item.footprint.intersects(area)]
-        told.append(f"{len(everything) - len(inside)} of {len(everything)} items lie outside of the spatial extent")
-        told.append(
-            f"{len(inside) - len(_within(inside, times))} of the other {len(inside)} outside of the temporal extent"
-        )
+    told = [*_outside(source, id, search), *counts]
     return OpenEOError(
         "NoDataAvailable",
         f"The collection '{id}' has no data for {' and '.join(asked) or 'the conditions'}. "
         f"Available: {_available(source, id)}. {'; '.join(told).capitalize()}.".replace(" .", ""),
         hint="Widen the extents or relax the conditions.",
     )
+
+
+def _outside(source: Source, id: str, search: Search) -> list[str]:
+    """How many items the extents leave out, where the source knows all of its items."""
+    if not source.complete():
+        return []
+    left, told = list(source.sample(id)), []
+    area, times = search.lonlat(), search.times()
+    if area is not None:
+        inside = [item for item in left if item.footprint.intersects(area)]
+        told.append(f"{len(left) - len(inside)} of {len(left)} items lie outside of the spatial extent")
+        left = inside
+    if times != Interval():
+        out = len(left) - len(_within(left, times))
+        told.append(f"{out} of {len(left)} {'others' if told else 'items'} lie outside of the temporal extent")
+    return told
 
 
 def _available(source: Source, id: str) -> str:

@@ -12,7 +12,22 @@ from openeo_backend import __version__
 from openeo_backend.cli.options import DEMO_USER, LOOPBACK, effective, fail, settings_options, told, with_demo
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class OneLine(click.Group):
+    """A group that tells mistakes in its words in one line, as all other mistakes are told."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        try:
+            status: Any = super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
+        except click.UsageError as error:
+            fail(f"{error.format_message().rstrip('.')} (see --help)")
+        except click.Abort:
+            raise SystemExit(130) from None
+        if standalone_mode:
+            raise SystemExit(status if isinstance(status, int) else 0)
+        return status
+
+
+@click.group(cls=OneLine, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="openeo-backend")
 def main() -> None:
     """An openEO back-end: process graphs on data cubes loaded from STAC.

@@ -106,6 +106,15 @@ def test_mistakes_with_files_and_settings(graph: Path, tmp_path: Path, monkeypat
     assert "limits.sync_slots" in one_line(call("serve"))
 
 
+def test_mistakes_in_the_words_are_one_line_too() -> None:
+    assert "nonsense" in one_line(call("nonsense"))
+    assert "--port" in one_line(call("serve", "--port", "99999"))
+    assert "--nope" in one_line(call("serve", "--nope"))
+    assert "GRAPH" in one_line(call("validate"))
+    assert call("--version").exit_code == 0
+    assert call("user", "--help").exit_code == 0
+
+
 def test_mistakes_before_anything_starts(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
