@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from openeo_backend.errors import NodeRef, OpenEOError
-from openeo_backend.graph.nodes import FromNode, FromParameter, Graph, Node
+from openeo_backend.graph.nodes import PLAIN, FromNode, FromParameter, Graph, Node
 from openeo_backend.graph.parse import MAX_DEPTH, MAX_NODES, parse
 
 #: How deep stored processes may call each other.
@@ -159,6 +159,8 @@ class _Expansion:
     def argument(
         self, value: Any, results: Mapping[str, Any], calls: tuple[str, ...], path: tuple[NodeRef, ...]
     ) -> Any:
+        if value.__class__ in PLAIN:
+            return value
         if isinstance(value, FromNode):
             return results.get(value.node, value)
         if isinstance(value, Graph):

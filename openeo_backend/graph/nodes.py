@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+#: Classes of values that hold no references: looked at first, since most values are of these.
+PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
 @dataclass(frozen=True)
 class FromNode:
     """An argument that is the result of another node of the same graph."""
@@ -42,6 +46,8 @@ class Node:
         stack: list[Any] = list(self.arguments.values())
         while stack:
             value = stack.pop()
+            if value.__class__ in PLAIN:
+                continue
             if isinstance(value, FromNode | FromParameter | Graph):
                 yield value
                 if isinstance(value, Graph):
