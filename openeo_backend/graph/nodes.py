@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-
 #: Classes of values that hold no references: looked at first, since most values are of these.
 PLAIN = frozenset({str, int, float, bool, type(None)})
 
