@@ -154,7 +154,8 @@ class _File:
         """Puts the file together from its compressed tiles."""
         target, images = self.target, self.images
         bands = tuple(
-            describe_band(images, index, stats) for index, stats in zip(target.planes, self.statistics, strict=True)
+            describe_band(images.planes[index], images.storage, stats)
+            for index, stats in zip(target.planes, self.statistics, strict=True)
         )
         template = _template(images, target, bands, self.levels[0].tile, self.options)
         with target.path.open("wb") as out:

@@ -271,9 +271,8 @@ def _default_nodata(cube: Cube, dtype: np.dtype) -> float | None:
     return limits.max if limits.min == 0 else limits.min
 
 
-def describe_band(images: Images, index: int, stats: Statistics) -> AssetBand:
+def describe_band(plane: Plane, storage: Storage, stats: Statistics) -> AssetBand:
     """The metadata of one written band."""
-    plane, storage = images.planes[index], images.storage
     found = stats.count > 0
     return AssetBand(
         name=plane.name,

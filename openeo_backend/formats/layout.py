@@ -14,7 +14,7 @@ from openeo_backend.cube.dimension import Dimension
 from openeo_backend.formats.asset import AssetBand, Progress
 from openeo_backend.formats.blocks import stream
 from openeo_backend.formats.chunks import Chunking, Encoded
-from openeo_backend.formats.images import Plane, Storage, choose_storage, stated_nodata
+from openeo_backend.formats.images import Plane, Storage, choose_storage, describe_band
 from openeo_backend.formats.names import UNNAMED, distinct, text
 from openeo_backend.formats.statistics import Statistics, measure
 from openeo_backend.formats.tiles import TILE_BUDGET, Cuttings
@@ -93,22 +93,7 @@ class Layout:
 
     def describe(self, index: int, stats: Statistics) -> AssetBand:
         """The metadata of one written band."""
-        plane, storage = self.planes[index], self.storage
-        found = stats.count > 0
-        return AssetBand(
-            name=plane.name,
-            data_type=str(storage.dtype),
-            nodata=stated_nodata(storage.nodata),
-            minimum=stats.minimum if found else None,
-            maximum=stats.maximum if found else None,
-            mean=stats.mean if found else None,
-            stddev=stats.stddev if found else None,
-            valid_percent=stats.valid_percent,
-            scale=storage.scale if storage.scale is not None else plane.band.scale,
-            offset=storage.offset if storage.offset is not None else plane.band.offset,
-            unit=plane.band.unit,
-            common_name=plane.band.common_name,
-        )
+        return describe_band(self.planes[index], self.storage, stats)
 
 
 def arrange(cube: Cube, options: Mapping[str, Any]) -> Layout:
