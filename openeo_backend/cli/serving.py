@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -80,7 +81,10 @@ def _serve_api(settings: Settings, listener: socket.socket) -> int:
 
     def open_backend() -> Backend:
         threading.Thread(target=warm_up, daemon=True).start()
-        return Backend.open(settings)
+        backend = Backend.open(settings)
+        # what is loaded by now stays: collecting it again and again took half the time of planning a large graph
+        gc.freeze()
+        return backend
 
     serve(open_backend, settings, listener)
     return 0
