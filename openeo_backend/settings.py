@@ -124,17 +124,6 @@ class ComputeSettings(Section):
     """Memory an evaluation may plan with."""
 
 
-class JobRoleSettings(Section):
-    priority: int = 0
-    """Jobs of higher priorities go before others."""
-    per_user: int | None = None
-    """Running jobs per user, instead of `jobs.per_user`."""
-    max_runtime_seconds: float | None = None
-    """Longest run of a job, instead of `jobs.max_runtime_seconds`."""
-    max_memory_mb: int | None = None
-    """Most memory of a job, instead of `jobs.max_memory_mb`."""
-
-
 class JobsSettings(Section):
     workers: int = 1
     """Batch jobs that `serve` runs at the same time."""
@@ -152,9 +141,6 @@ class JobsSettings(Section):
     """Memory of a job that does not ask for more or less by its option `memory`; a job that takes more is ended."""
     max_memory_mb: int = 8192
     """Most memory that the option `memory` may ask for."""
-    roles: dict[str, JobRoleSettings] = Field(default_factory=dict)
-    """What users with a role get instead, by the role's name: `priority`, `per_user`, `max_runtime_seconds`,
-    `max_memory_mb`. Who has several roles gets the largest of each."""
     estimate_seconds: float = 30
     """Longest time that estimating a job may take."""
     wait_seconds: float = 86_400
@@ -174,6 +160,21 @@ class AuthSettings(Section):
     """Offer HTTP Basic authentication (users made with `openeo-backend user add`)."""
     token_hours: float = 24
     """How long a token from /credentials/basic is valid."""
+
+
+class RoleSettings(Section):
+    priority: int = 0
+    """Jobs of higher priorities go before others."""
+    per_user: int | None = None
+    """Running jobs per user, instead of `jobs.per_user`."""
+    max_runtime_seconds: float | None = None
+    """Longest run of a job, instead of `jobs.max_runtime_seconds`."""
+    max_memory_mb: int | None = None
+    """Most memory of a job, instead of `jobs.max_memory_mb`."""
+    threads: int | None = None
+    """Threads per evaluation, instead of `compute.threads`."""
+    sync_samples: float | None = None
+    """Most input samples of a synchronous request, instead of `limits.sync_samples`."""
 
 
 class NetSettings(Section):
@@ -239,6 +240,9 @@ class Settings(Section):
     compute: ComputeSettings = Field(default_factory=ComputeSettings)
     jobs: JobsSettings = Field(default_factory=JobsSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
+    roles: dict[str, RoleSettings] = Field(default_factory=dict)
+    """What users with a role get instead of the general limits, by the role's name: `priority`, `per_user`,
+    `max_runtime_seconds`, `max_memory_mb`, `threads`, `sync_samples`. Of several roles the largest of each counts."""
     net: NetSettings = Field(default_factory=NetSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     ogcapi: OgcApiSettings = Field(default_factory=OgcApiSettings)

@@ -15,10 +15,10 @@ from openeo_backend.api.body import json_body, text_member
 from openeo_backend.api.errors import combine
 from openeo_backend.api.submission import check_process, log_level_of, process_of
 from openeo_backend.api.urls import url
+from openeo_backend.auth.policy import Limits, limits_of
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.parse import read
 from openeo_backend.jobs import options
-from openeo_backend.jobs.limits import JobLimits, limits_of
 from openeo_backend.observe.clock import timestamp
 from openeo_backend.run import results
 from openeo_backend.store import trash
@@ -97,9 +97,9 @@ def delete_job(job_id: str) -> Response:
     return Response(status=204)
 
 
-def limits() -> JobLimits:
-    """What the user's roles allow for jobs."""
-    return limits_of(backend().settings.jobs, current_user().roles)
+def limits() -> Limits:
+    """What the user's roles allow."""
+    return limits_of(backend().settings, current_user().roles)
 
 
 def validate(process: dict[str, Any]) -> None:

@@ -14,4 +14,4 @@ blueprint = Blueprint("me", __name__)
 def me() -> Response:
     """The user. Budget and storage are left out: neither is limited, and clients take null for an error."""
     user = current_user()
-    return jsonify({"user_id": user.id, "name": user.name, "default_plan": DEFAULT_PLAN, "links": []})
+    return jsonify({"user_id": user.subject, "name": user.name, "default_plan": DEFAULT_PLAN, "links": []})

@@ -6,8 +6,8 @@ from flask import Blueprint, Response
 
 from openeo_backend.api.access import backend, public
 from openeo_backend.api.documents import document
+from openeo_backend.auth.policy import limits_of
 from openeo_backend.jobs import options
-from openeo_backend.jobs.limits import limits_of
 
 blueprint = Blueprint("processing_parameters", __name__)
 
@@ -16,10 +16,10 @@ blueprint = Blueprint("processing_parameters", __name__)
 @public
 def processing_parameters() -> Response:
     """The options of batch jobs with their maxima; synchronous requests have none."""
-    settings = backend().settings.jobs
+    settings = backend().settings
     return document(
         {
-            "create_job_parameters": options.describe(limits_of(settings), settings),
+            "create_job_parameters": options.describe(limits_of(settings), settings.jobs),
             "create_synchronous_parameters": [],
             "create_service_parameters": [],
         }

@@ -21,6 +21,7 @@ from openeo_backend.api.body import json_body
 from openeo_backend.api.submission import log_level_of, process_of
 from openeo_backend.api.sync import FOLDER, SLOTS, STOPPING, Journal, Slots, Watch
 from openeo_backend.api.urls import url
+from openeo_backend.auth.policy import limits_of
 from openeo_backend.errors import OpenEOError
 from openeo_backend.jobs import options
 from openeo_backend.observe import logs
@@ -52,7 +53,7 @@ def compute() -> Response:
         settings = backend().settings
         folder = settings.data_dir / FOLDER / id
         folder.mkdir(parents=True)
-        limits = settings.limits
+        limits, allowed = settings.limits, limits_of(settings, user.roles)
         run = RunRequest(
             id=id,
             process=process,
@@ -61,9 +62,10 @@ def compute() -> Response:
             title=body.get("title") if isinstance(body.get("title"), str) else None,
             options=chosen,
             log_level=log_level,
-            limit_samples=limits.sync_samples,
+            limit_samples=allowed.sync_samples,
             seconds=limits.sync_seconds,
             memory_mb=limits.sync_memory_mb,
+            threads=allowed.threads,
         )
         try:
             outcome = _run(run, user.id)

@@ -15,10 +15,10 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from openeo_backend.auth.policy import limits_of
 from openeo_backend.errors import OpenEOError
 from openeo_backend.files.objects import Objects
 from openeo_backend.jobs import options
-from openeo_backend.jobs.limits import limits_of
 from openeo_backend.jobs.queue import Lease, Queue
 from openeo_backend.net.policy import shown
 from openeo_backend.observe import clock
@@ -140,7 +140,7 @@ class Attempt:
         again = f" (attempt {job.attempt})" if job.attempt > 1 and not job.waiting_since else ""
         what = "goes on: the results that it waited for are there" if job.waiting_since else "started"
         self._tell("info", f"The job {what}{again}.")
-        allowed = job.limits or options.resolve({}, limits_of(self._settings.jobs), self._settings.jobs)
+        allowed: Mapping[str, Any] = job.limits or options.resolve({}, limits_of(self._settings), self._settings.jobs)
         request = RunRequest(
             id=job.id,
             process=job.process,
@@ -153,6 +153,7 @@ class Attempt:
             limit_samples=self._settings.limits.job_samples,
             seconds=allowed["runtime"],
             memory_mb=allowed["memory_mb"],
+            threads=allowed.get("threads"),
             previews=True,
         )
         return self._runner(request, self._hear, lambda: self._is_lost or self._is_stopped)

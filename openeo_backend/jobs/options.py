@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from openeo_backend.auth.policy import Limits
 from openeo_backend.errors import OpenEOError
-from openeo_backend.jobs.limits import JobLimits
 from openeo_backend.settings import JobsSettings
 
 #: Members of a job that are not options, wherever they come from.
@@ -33,7 +33,7 @@ _AMOUNT = re.compile(r"(\d+(?:\.\d+)?) ?([A-Za-z]{0,3})", re.ASCII)
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
-def describe(limits: JobLimits, settings: JobsSettings) -> list[dict[str, Any]]:
+def describe(limits: Limits, settings: JobsSettings) -> list[dict[str, Any]]:
     """The options as process parameters, as /processing_parameters lists them."""
     runtime, memory = limits.runtime, limits.memory_mb
     usual = min(settings.memory_mb, memory)
@@ -84,7 +84,7 @@ def collect(body: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name not in MEMBERS} | dict(nested)
 
 
-def check(options: Mapping[str, Any], limits: JobLimits, settings: JobsSettings) -> None:
+def check(options: Mapping[str, Any], limits: Limits, settings: JobsSettings) -> None:
     """:raises OpenEOError: RequestInvalid for a known option with a bad value or one above its maximum."""
     runtime(options, limits)
     memory(options, limits, settings)
@@ -93,12 +93,13 @@ def check(options: Mapping[str, Any], limits: JobLimits, settings: JobsSettings)
         raise OpenEOError("RequestInvalid", f"The job option 'soft_errors' is {soft!r}; it must be true or false.")
 
 
-def resolve(options: Mapping[str, Any], limits: JobLimits, settings: JobsSettings) -> dict[str, float]:
-    """What a run may take in the end: `runtime` in seconds and `memory_mb`."""
-    return {"runtime": runtime(options, limits), "memory_mb": memory(options, limits, settings)}
+def resolve(options: Mapping[str, Any], limits: Limits, settings: JobsSettings) -> dict[str, float]:
+    """What a run may take in the end: `runtime` in seconds, `memory_mb`, and `threads` where they are limited."""
+    threads = {} if limits.threads is None else {"threads": limits.threads}
+    return {"runtime": runtime(options, limits), "memory_mb": memory(options, limits, settings), **threads}
 
 
-def runtime(options: Mapping[str, Any], limits: JobLimits) -> float:
+def runtime(options: Mapping[str, Any], limits: Limits) -> float:
     """The longest run of a job in seconds.
 
     :raises OpenEOError: RequestInvalid.
@@ -117,7 +118,7 @@ def runtime(options: Mapping[str, Any], limits: JobLimits) -> float:
     return seconds
 
 
-def memory(options: Mapping[str, Any], limits: JobLimits, settings: JobsSettings) -> float:
+def memory(options: Mapping[str, Any], limits: Limits, settings: JobsSettings) -> float:
     """The most memory of a job in MB.
 
     :raises OpenEOError: RequestInvalid.

@@ -19,17 +19,18 @@ CONNECT_SECONDS = 15
 
 
 @contextmanager
-def computing(settings: ComputeSettings) -> Iterator[None]:
+def computing(settings: ComputeSettings, threads: int | None = None) -> Iterator[None]:
     """Within, cubes are computed where the settings say.
 
     Processes and writers learn of it by Dask's configuration only (`scheduler`, `num_workers`), so that another
     kind of cluster is one more branch here.
 
+    :param threads: how many compute at the same time, instead of what the settings say.
     :raises OpenEOError: InfrastructureBusy, when the cluster cannot be reached or has no workers; OutOfMemory, when
         its workers died of what they were to compute.
     """
     if settings.kind == "threads":
-        with dask.config.set(num_workers=settings.threads):
+        with dask.config.set(num_workers=threads or settings.threads):
             yield
         return
     # Only here: most back-ends have no cluster, and importing it takes a second.
@@ -42,10 +43,10 @@ def computing(settings: ComputeSettings) -> Iterator[None]:
     except (OSError, TimeoutError) as error:
         raise _unreachable("does not answer") from error
     with client:
-        threads = sum(client.nthreads().values())
-        if not threads:
+        there = sum(client.nthreads().values())
+        if not there:
             raise _unreachable("has no workers")
-        with dask.config.set(scheduler=_Get(client), num_workers=threads):
+        with dask.config.set(scheduler=_Get(client), num_workers=min(there, threads or there)):
             yield
 
 

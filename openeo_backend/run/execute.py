@@ -127,7 +127,7 @@ def _execute(request: RunRequest, engine: Engine, journal: Journal, meter: Meter
         with without_pixels():
             value = evaluate(plan.graph, engine.processes, Scope(), env)
         return Outcome(value=size_of(env.saved or _unsaved(value, plan), meter), has_value=True, usage=meter.usage())
-    with computing(engine.settings.compute):
+    with computing(engine.settings.compute, request.threads):
         value = evaluate(plan.graph, engine.processes, Scope(), env)
         saved = env.saved or _unsaved(value, plan)
         if isinstance(value, Cube) and not value.dimensions and not env.saved:

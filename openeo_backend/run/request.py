@@ -32,6 +32,8 @@ class RunRequest:
     """Deadline."""
     memory_mb: float | None = None
     """Most memory; None for what the machine has."""
+    threads: int | None = None
+    """Threads that compute; None for what the settings say."""
     mode: Literal["run", "estimate"] = "run"
     """`estimate` reads no pixels and writes no files; its outcome is the value {items, samples, bytes, files}."""
     previews: bool = False

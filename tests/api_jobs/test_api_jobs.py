@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from openeo_backend.run.request import Outcome, RunRequest
-from openeo_backend.settings import JobRoleSettings
+from openeo_backend.settings import RoleSettings
 
 GRAPH: dict[str, Any] = {
     "process_graph": {"load": {"process_id": "load_collection", "arguments": {"id": "S2"}, "result": True}}
@@ -336,9 +336,9 @@ def test_the_option_memory_becomes_the_limit_of_the_run(ada: Any, backend: Any, 
 
 
 def test_roles_decide_what_a_user_may_ask_for(ada: Any, login: Any, backend: Any) -> None:
-    backend.settings.jobs.roles = {
-        "large": JobRoleSettings(max_memory_mb=64_000, priority=5),
-        "long": JobRoleSettings(max_runtime_seconds=7200, per_user=9, max_memory_mb=100),
+    backend.settings.roles = {
+        "large": RoleSettings(max_memory_mb=64_000, priority=5),
+        "long": RoleSettings(max_runtime_seconds=7200, per_user=9, max_memory_mb=100),
     }
     backend.store.users.add("eve", "secret", roles=["large", "long"])
     eve = login("eve")
@@ -352,6 +352,25 @@ def test_roles_decide_what_a_user_may_ask_for(ada: Any, login: Any, backend: Any
     assert ada("GET", f"/jobs/{first}").get_json()["status"] == "queued"
     eve.start()
     assert limits_of_run(backend) == (7200, 4096)
+
+
+def test_roles_decide_how_many_threads_compute_and_what_is_computed_at_once(ada: Any, login: Any, backend: Any) -> None:
+    backend.settings.compute.threads = 4
+    backend.settings.roles = {"small": RoleSettings(threads=1, sync_samples=5e6)}
+    backend.store.users.add("eve", "secret", roles=["small"])
+    seen: list[RunRequest] = []
+
+    def run(request: RunRequest, hear: Any, is_cancelled: Any) -> Outcome:
+        seen.append(request)
+        return Outcome(value=1, has_value=True)
+
+    backend.runner = run
+    for user in (login("eve"), ada):
+        user.start()
+        backend.work()
+        assert user("POST", "/result", json={"process": GRAPH}).status_code == 200
+    assert [request.threads for request in seen] == [1, 1, 4, 4]
+    assert [request.limit_samples for request in seen] == [1e12, 5e6, 1e12, 1e9]
 
 
 def test_a_log_level_among_the_options_counts(ada: Any) -> None:
