@@ -117,9 +117,6 @@ class Env:
     fetch: Callable[..., bytes] | None = None
     """`fetch(url, *, limit=bytes)`: the guarded way to outside documents."""
 
-    models: Any = None
-    """Model storage: see :mod:`openeo_backend.ml.storage`."""
-
     folder: Path | None = None
     """Folder of the results of this evaluation."""
 

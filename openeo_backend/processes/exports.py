@@ -33,7 +33,7 @@ class Targets(Protocol):
         """:raises OpenEOError: where there is no such target for the user."""
 
 
-@process("stac_modify", requires="workspaces or catalog.exports", effect=Effect(), in_callback=False)
+@process("stac_modify", requires="workspaces or catalog.exports", effect=Effect())
 def stac_modify(data: Any, changes: Mapping[str, Any], *, env: Env) -> Stac:
     """The STAC resource with a JSON Merge Patch (RFC 7386); `data` stays as it is. Cubes are saved first.
 
@@ -51,7 +51,7 @@ def stac_modify(data: Any, changes: Mapping[str, Any], *, env: Env) -> Stac:
     return changed
 
 
-@process("export_workspace", requires="workspaces", effect=Effect(), in_callback=False)
+@process("export_workspace", requires="workspaces", effect=Effect())
 def export_workspace(data: Any, workspace: str, merge: str | None = None, *, env: Env) -> Stac:
     """Export a STAC resource, with its items and assets, when the results are written; returns the resource.
 
@@ -65,7 +65,7 @@ def export_workspace(data: Any, workspace: str, merge: str | None = None, *, env
     return found
 
 
-@process("export_collection", requires="catalog.exports", effect=Effect(), in_callback=False)
+@process("export_collection", requires="catalog.exports", effect=Effect())
 def export_collection(data: Any, collection: str, *, env: Env) -> str:
     """Add a STAC resource, with its items and assets, to a collection when the results are written; returns its id.
 

@@ -35,7 +35,7 @@ def _request(
     )
 
 
-@process("load_collection", in_callback=False)
+@process("load_collection")
 def load_collection(
     id: str,
     spatial_extent: Any = None,
@@ -52,7 +52,7 @@ def load_collection(
     return _collections(env).load(id, _request(spatial_extent, temporal_extent, bands, properties), env)
 
 
-@process("load_stac", in_callback=False)
+@process("load_stac")
 def load_stac(
     url: str,
     spatial_extent: Any = None,
@@ -70,7 +70,7 @@ def load_stac(
     return _collections(env).load_url(url, _request(spatial_extent, temporal_extent, bands, properties), env)
 
 
-@process("load_result", in_callback=False)
+@process("load_result")
 def load_result(
     id: str,
     spatial_extent: Any = None,

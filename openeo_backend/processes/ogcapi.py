@@ -36,7 +36,7 @@ _GEOJSON = frozenset(
 )
 
 
-@process("run_ogcapi", requires="ogcapi.servers", in_callback=False)
+@process("run_ogcapi", requires="ogcapi.servers")
 def run_ogcapi(data: Any, id: str, context: Mapping[str, Any] | None = None, *, env: Env) -> Any:
     """Run a process of one of the configured servers; see docs/platform.md for how values are sent and received.
 
@@ -55,7 +55,7 @@ def run_ogcapi(data: Any, id: str, context: Mapping[str, Any] | None = None, *, 
     raise OpenEOError("InvalidOgcApiProcess", f"No server configured here has a process '{id}'.")
 
 
-@process("run_ogcapi_externally", requires="ogcapi.externally", in_callback=False)
+@process("run_ogcapi_externally", requires="ogcapi.externally")
 def run_ogcapi_externally(data: Any, url: str, id: str, context: Mapping[str, Any] | None = None, *, env: Env) -> Any:
     """Run a process of the server whose landing page is at `url`.
 

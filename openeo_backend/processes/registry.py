@@ -38,7 +38,6 @@ class Mark:
     spec: Mapping[str, Any] | None
     effect: Effect
     requires: str | None
-    in_callback: bool
     hidden: bool
 
 
@@ -73,7 +72,6 @@ def process(
     spec: Mapping[str, Any] | None = None,
     effect: Effect = BLOCKED,
     requires: str | None = None,
-    in_callback: bool = True,
     hidden: bool = False,
 ) -> Callable[[Function], Function]:
     """Mark a function as the implementation of a process.
@@ -89,7 +87,7 @@ def process(
     """
 
     def mark(function: Function) -> Function:
-        marks = [*getattr(function, "__processes__", ()), Mark(id, spec, effect, requires, in_callback, hidden)]
+        marks = [*getattr(function, "__processes__", ()), Mark(id, spec, effect, requires, hidden)]
         function.__processes__ = marks  # type: ignore[attr-defined]
         return function
 

@@ -18,7 +18,7 @@ from openeo_backend.processes.environment import Env
 from openeo_backend.processes.registry import process
 
 
-@process("load_uploaded_files", requires="files.enabled", in_callback=False)
+@process("load_uploaded_files", requires="files.enabled")
 def load_uploaded_files(
     paths: Sequence[str], format: str, options: Mapping[str, Any] | None = None, *, env: Env
 ) -> Cube:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,9 +14,9 @@ import openeo
 import pytest
 import rasterio
 import requests
+from live_server import Server, serving
 
 from openeo_backend.catalog.demo import Scenario, write_archive
-from openeo_backend.store.store import Store
 
 USER, PASSWORD = "ada", "lovelace"
 SCENARIO = Scenario(
@@ -33,69 +29,25 @@ SCENARIO = Scenario(
     neighbour=None,
 )
 PERIOD = ["2025-05-01", "2025-07-01"]
-CONFIG = """
-[server]
-port = 0
-[auth]
-basic = true
-[jobs]
-poll_seconds = 0.1
-workers = 2
-"""
 
 
 @dataclass(frozen=True)
-class Server:
-    """A running back-end."""
+class Served(Server):
+    """A running back-end and what it serves."""
 
-    url: str
-    pid: int
     catalog: Path
 
-    @property
-    def root(self) -> str:
-        return f"{self.url}/openeo/1.2"
-
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("clients")
     catalog = write_archive(folder / "archive", lambda done, planned: None, SCENARIO)
-    config = folder / "config.toml"
-    config.write_text(CONFIG + f"[catalog]\nsources = [{str(catalog)!r}]\n", encoding="utf-8")
-    options = ["--config", str(config), "--data-dir", str(folder / "data")]
-    program = [sys.executable, "-m", "openeo_backend.cli"]
-    (folder / "data").mkdir()
-    store = Store.open(f"sqlite:///{folder / 'data' / 'openeo.sqlite'}")
-    store.users.add(USER, PASSWORD)
-    store.close()
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [*program, "serve", *options],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            start_new_session=True,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
-        )
-        try:
-            assert process.stdout is not None
-            announcement = process.stdout.readline()
-            assert announcement.startswith("openEO back-end at "), announcement
-            yield Server(announcement.split()[3].removesuffix("/openeo/1.2/"), process.pid, catalog)
-        finally:
-            process.terminate()
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-            assert process.stdout is not None
-            process.stdout.close()
+    with serving(folder / "server", catalog, USER, PASSWORD, workers=2) as server:
+        yield Served(server.url, server.pid, catalog)
 
 
 @pytest.fixture(scope="session")
-def connection(server: Server) -> openeo.Connection:
+def connection(server: Served) -> openeo.Connection:
     return openeo.connect(server.url).authenticate_basic(USER, PASSWORD)
 
 
@@ -114,7 +66,7 @@ def ndvi(connection: openeo.Connection, extent: dict[str, Any]) -> openeo.DataCu
 
 
 @pytest.fixture(scope="session")
-def expected_ndvi(server: Server) -> Any:
+def expected_ndvi(server: Served) -> Any:
     """The same, made with rasterio and numpy of the files of the archive."""
 
     def read(item: Path, band: str) -> Any:

@@ -17,8 +17,8 @@ USER, PASSWORD = "suite", "conformance"
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Its address."""
     folder: Path = tmp_path_factory.mktemp("suite")
-    with serving(folder / "server", suite_archive(folder / "archive"), USER, PASSWORD) as url:
-        yield url
+    with serving(folder / "server", suite_archive(folder / "archive"), USER, PASSWORD) as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session")
