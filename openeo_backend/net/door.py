@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +28,9 @@ from openeo_backend.settings import NetSettings
 
 REDIRECTS = (301, 302, 303, 307, 308)
 MOST_REDIRECTS = 5
+
+#: Longest wait in seconds before a request is sent again; servers may ask for hours.
+MOST_RETRY_AFTER = 10
 
 
 @dataclass(frozen=True)
@@ -121,13 +126,15 @@ class Door:
         headers: Mapping[str, str] | None = None,
         limit_mb: float | None = None,
         seconds: float | None = None,
+        again: bool = True,
     ) -> Reply:
         """The answer to a request, also where its status tells a failure.
 
         :param seconds: longest wait for the answer, instead of that of the settings.
+        :param again: ask again where the server is out of service for the moment.
         :raises OpenEOError: as :meth:`get`, but not for the status.
         """
-        with self._open(method, url, body, headers, seconds) as (where, response):
+        with self._open(method, url, body, headers, seconds, again) as (where, response):
             found = {name.lower(): value for name, value in response.headers.items()}
             return Reply(where, response.status, found, b"".join(self._read(url, response, limit_mb)))
 
@@ -148,9 +155,11 @@ class Door:
             _refuse_failure(url, response)
             return b"".join(self._read(url, response, limit_mb))
 
-    def _read(self, url: str, response: urllib3.BaseHTTPResponse, limit_mb: float | None) -> Iterator[bytes]:
+    def _read(
+        self, url: str, response: urllib3.BaseHTTPResponse, limit_mb: float | None, end: float = math.inf
+    ) -> Iterator[bytes]:
         limit = int((limit_mb if limit_mb is not None else self.settings.max_document_mb) * 1_000_000)
-        for part in _read(url, response, limit):
+        for part in _read(url, response, limit, end):
             self.traffic.add(len(part))
             yield part
 
@@ -162,12 +171,13 @@ class Door:
         body: bytes | None,
         headers: Mapping[str, str] | None,
         seconds: float | None = None,
+        again: bool = True,
     ) -> Iterator[tuple[str, urllib3.BaseHTTPResponse]]:
         """The unread answer and where it comes from, after redirects."""
         first = url
         for _ in range(MOST_REDIRECTS + 1):
             self.policy.target(url)
-            response = self._request(method, url, body, headers, seconds)
+            response = self._request(method, url, body, headers, seconds, again)
             try:
                 if response.status not in REDIRECTS:
                     yield url, response
@@ -183,7 +193,13 @@ class Door:
         raise refuse(first, f"it redirects more than {MOST_REDIRECTS} times")
 
     def _request(
-        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str] | None, seconds: float | None
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        headers: Mapping[str, str] | None,
+        seconds: float | None,
+        again: bool,
     ) -> urllib3.BaseHTTPResponse:
         timeout = urllib3.Timeout(connect=self.settings.timeout_seconds, read=seconds or self.settings.timeout_seconds)
         try:
@@ -193,8 +209,10 @@ class Door:
                 body=body,
                 headers=dict(headers or {}),
                 redirect=False,
+                retries=None if again else urllib3.Retry(total=0, redirect=0),
                 preload_content=False,
                 timeout=timeout,
+                **again,
             )
         except (HTTPError, OSError) as error:
             cause = _cause(error)
@@ -226,11 +244,13 @@ def _refuse_failure(url: str, response: urllib3.BaseHTTPResponse) -> None:
         raise OpenEOError("UrlNotReachable", f"'{shown(url)}' answers with HTTP status {response.status}.")
 
 
-def _read(url: str, response: urllib3.BaseHTTPResponse, limit: int) -> Iterator[bytes]:
-    """The body in pieces, up to `limit` bytes."""
+def _read(url: str, response: urllib3.BaseHTTPResponse, limit: int, end: float) -> Iterator[bytes]:
+    """The body in pieces as they come, up to `limit` bytes and until `end` (of the monotonic clock)."""
     size = 0
     try:
-        for part in response.stream(65_536):
+        while part := response.read1(65_536):
+            if time.monotonic() > end:
+                raise OpenEOError("UrlNotReachable", f"'{shown(url)}' did not send its whole answer in time.")
             size += len(part)
             if size > limit:
                 raise OpenEOError("FileSizeExceeded", f"'{shown(url)}' is larger than {limit / 1e6:g} MB.")
@@ -269,7 +289,13 @@ def _pool(policy: Policy, timeout: float) -> urllib3.PoolManager:
     class SecurePool(HTTPSConnectionPool):
         ConnectionCls = SecureConnection
 
-    retries = urllib3.Retry(total=3, redirect=0, backoff_factor=0.3, status_forcelist=(429, 502, 503, 504))
+    retries = urllib3.Retry(
+        total=3,
+        redirect=0,
+        backoff_factor=0.3,
+        status_forcelist=(429, 502, 503, 504),
+        retry_after_max=MOST_RETRY_AFTER,
+    )
     manager = urllib3.PoolManager(
         timeout=urllib3.Timeout(timeout), retries=retries, headers={"User-Agent": "openeo-backend"}
     )

@@ -1,0 +1,1 @@
+"""What joining a federation asks of a back-end."""
