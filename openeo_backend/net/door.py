@@ -127,16 +127,19 @@ class Door:
         limit_mb: float | None = None,
         seconds: float | None = None,
         again: bool = True,
+        within: float = math.inf,
     ) -> Reply:
         """The answer to a request, also where its status tells a failure.
 
-        :param seconds: longest wait for the answer, instead of that of the settings.
+        :param seconds: longest wait for the answer to begin or go on, instead of that of the settings.
         :param again: ask again where the server is out of service for the moment.
+        :param within: seconds after which an answer that has not come whole is given up.
         :raises OpenEOError: as :meth:`get`, but not for the status.
         """
+        end = time.monotonic() + within
         with self._open(method, url, body, headers, seconds, again) as (where, response):
             found = {name.lower(): value for name, value in response.headers.items()}
-            return Reply(where, response.status, found, b"".join(self._read(url, response, limit_mb)))
+            return Reply(where, response.status, found, b"".join(self._read(url, response, limit_mb, end)))
 
     def download(self, url: str, file: Path, *, limit_mb: float | None = None) -> None:
         """Write the body behind a URL into a file, in pieces.
@@ -212,7 +215,6 @@ class Door:
                 retries=None if again else urllib3.Retry(total=0, redirect=0),
                 preload_content=False,
                 timeout=timeout,
-                **again,
             )
         except (HTTPError, OSError) as error:
             cause = _cause(error)
