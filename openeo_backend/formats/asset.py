@@ -52,8 +52,8 @@ class Asset:
     """`cube:dimensions` of the file's content."""
 
 
-#: Called by writers with (finished blocks, planned blocks).
-Progress = Callable[[int, int], None]
+#: Called by writers with (finished blocks, planned blocks); the shares that are done of blocks under way count, too.
+Progress = Callable[[float, int], None]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise, product
@@ -15,6 +16,7 @@ from typing import Any, Generic, TypeVar
 import dask
 import dask.array as da
 import numpy as np
+from dask._task_spec import DataNode
 from dask.array.optimization import optimize
 from dask.core import flatten
 from dask.local import get_sync
@@ -23,6 +25,7 @@ from dask.threaded import get as get_threaded
 
 from openeo_backend.formats.asset import Progress
 from openeo_backend.formats.shared import Shared
+from openeo_backend.observe.share import Share
 
 T = TypeVar("T")
 
@@ -31,6 +34,9 @@ WINDOW = 1024
 
 #: Bytes that the windows in flight may hold together (what computing them takes comes on top).
 BUDGET = 256 * 2**20
+
+#: Seconds after which progress within windows is told.
+TELL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,8 @@ def stream(
     A window holds all other axes whole (so that what their chunks share is computed once) unless that exceeds
     the budget; then they are split at their chunk borders. `finish(values, place)` runs where a window is computed,
     so it should make little of much (compress, for example), and hold little itself. `progress` is called in the
-    caller's thread after each window was consumed; what it raises ends the stream.
+    caller's thread after each window was consumed, and every second while it waits for one; what it raises ends the
+    stream.
 
     Dask's configuration decides where windows are computed: by the callable `scheduler` (a cluster, which `finish`
     is sent to), which the threads then wait for, else in the threads; `num_workers` is their number.
@@ -70,19 +77,23 @@ def stream(
     windows = [(*rest, y, x) for y, x in product(*axes) for rest in others]
     source = _Source(array, windows, max(threads // max(len(windows), 1), 1), budget)
 
-    def compute(place: tuple[slice, ...]) -> T:
-        return source.finish(place, finish)
+    def compute(place: tuple[slice, ...], share: Share) -> T:
+        with share.told():
+            return source.finish(place, finish, share)
 
     largest = max((prod(s.stop - s.start for s in place) * array.dtype.itemsize for place in windows), default=1)
     flight = int(min(max(budget // max(largest, 1), 1), threads + 1))
     with ThreadPoolExecutor(threads, thread_name_prefix="block") as pool:
-        pending: deque[tuple[tuple[slice, ...], Future[T]]] = deque()
+        pending: deque[tuple[tuple[slice, ...], Share, Future[T]]] = deque()
         todo = iter(windows)
         try:
             for done in range(len(windows)):
                 while len(pending) < flight and (place := next(todo, None)) is not None:
-                    pending.append((place, pool.submit(compute, place)))
-                place, future = pending.popleft()
+                    share = Share()
+                    pending.append((place, share, pool.submit(compute, place, share)))
+                while not wait_for([pending[0][2]], timeout=TELL_SECONDS).done:
+                    progress(done + sum(share.value for _, share, _ in pending), len(windows))
+                place, _, future = pending.popleft()
                 result = future.result()
                 del future
                 yield Block(place, result)
@@ -111,7 +122,7 @@ class _Source:
             self.get = scheduler if callable(scheduler) else own
             self.shared = None
             if len(windows) > 1 and self.get is get_sync:
-                self.shared = Shared(self.graph, [self._keys(place)[1] for place in windows], get_sync, budget)
+                self.shared = Shared(self.graph, [self._keys(place)[1] for place in windows], budget)
 
     def _keys(self, place: tuple[slice, ...]) -> tuple[list[tuple[int, ...]], list[tuple[Any, ...]]]:
         """Indices and keys of the chunks in a window."""
@@ -122,18 +133,24 @@ class _Source:
         indices = list(product(*ranges))
         return indices, [(self.array.name, *index) for index in indices]
 
-    def read(self, place: tuple[slice, ...]) -> np.ndarray:
+    def read(self, place: tuple[slice, ...], share: Share) -> np.ndarray:
         """Values of a window whose edges are chunk borders."""
         if not self.lazy:
             return np.asarray(self.array[place])
         indices, keys = self._keys(place)
-        parts = self.shared.compute(keys) if self.shared else self.get(cull(self.graph, keys)[0], keys)
+        graph = cull(self.graph, keys)[0]
+        share.plan(sum(not isinstance(task, DataNode) for task in graph.values()))
+        get = partial(self.get, callbacks=[(None, None, None, share.count, None)])
+        parts = self.shared.compute(keys, get) if self.shared else get(graph, keys)
         return _assemble(self._shape(place), self.array.dtype, self._places(place, indices), parts)
 
-    def finish(self, place: tuple[slice, ...], finish: Callable[[np.ndarray, tuple[slice, ...]], T]) -> T:
-        """What `finish` makes of a window; a cluster runs it as well."""
+    def finish(self, place: tuple[slice, ...], finish: Callable[[np.ndarray, tuple[slice, ...]], T], share: Share) -> T:
+        """What `finish` makes of a window; a cluster runs it as well, and tells nothing meanwhile.
+
+        :param share: told how much of the window is done.
+        """
         if not self.lazy or not callable(dask.config.get("scheduler", None)):
-            return finish(self.read(place), place)
+            return finish(self.read(place, share), place)
         indices, keys = self._keys(place)
         graph = dict(cull(self.graph, keys)[0])
         # Two tasks, so that the chunks are let go of before the window is finished.

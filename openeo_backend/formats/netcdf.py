@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -25,6 +24,7 @@ from openeo_backend.formats.cf import (
     variable_names,
 )
 from openeo_backend.formats.chunks import Chunking, Chunks, compressing
+from openeo_backend.formats.deflate import compress
 from openeo_backend.formats.hdf5 import refuse_outside
 from openeo_backend.formats.images import (
     suggest,
@@ -157,7 +157,7 @@ def _attach(target: Any, attributes: Mapping[str, Any]) -> None:
 def _compress(chunk: np.ndarray, level: int) -> bytes:
     """A chunk as HDF5's shuffle and deflate filters would store it."""
     raw = chunk.view("u1").reshape(-1, chunk.dtype.itemsize)
-    return zlib.compress(np.ascontiguousarray(raw.T).data, level)
+    return compress(np.ascontiguousarray(raw.T).data, level)
 
 
 def read(path: Path, options: Mapping[str, Any] | None = None) -> Cube:

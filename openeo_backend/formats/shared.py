@@ -13,6 +13,7 @@ from dask.optimization import cull
 
 Key = Hashable
 Tasks = dict[Key, Any]
+Get = Callable[[Tasks, Any], Any]
 
 
 class Shared:
@@ -20,14 +21,11 @@ class Shared:
 
     :param graph: the tasks of all windows.
     :param windows: the keys that each window asks for.
-    :param get: computes keys of a graph in the caller's thread.
     :param budget: bytes above which nothing more is kept; windows then compute it for themselves.
     """
 
-    def __init__(
-        self, graph: Tasks, windows: Iterable[Sequence[Key]], get: Callable[[Tasks, Any], Any], budget: int
-    ) -> None:
-        self._graph, self._get, self._budget = graph, get, budget
+    def __init__(self, graph: Tasks, windows: Iterable[Sequence[Key]], budget: int) -> None:
+        self._graph, self._budget = graph, budget
         windows = list(windows)
         self._needs = cull(graph, [key for keys in windows for key in keys])[1]
         uses: Counter[Key] = Counter()
@@ -38,10 +36,13 @@ class Shared:
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def compute(self, keys: Sequence[Key]) -> Any:
-        """The values of the keys of one window."""
+    def compute(self, keys: Sequence[Key], get: Get) -> Any:
+        """The values of the keys of one window.
+
+        :param get: computes keys of a graph in the caller's thread.
+        """
         try:
-            return self._evaluate(keys)
+            return self._evaluate(keys, get)
         finally:
             self._release(self._below(keys))
 
@@ -54,7 +55,7 @@ class Shared:
             todo += new
         return found
 
-    def _evaluate(self, keys: Sequence[Key]) -> Any:
+    def _evaluate(self, keys: Sequence[Key], get: Get) -> Any:
         """The values of keys, from shared values and their own tasks."""
         tasks: Tasks = {key: self._graph[key] for key in keys}
         todo = list(keys)
@@ -63,13 +64,13 @@ class Shared:
                 if need in tasks:
                     continue
                 if need in self._left:
-                    tasks[need] = DataNode(need, self._value(need))
+                    tasks[need] = DataNode(need, self._value(need, get))
                 else:
                     tasks[need] = self._graph[need]
                     todo.append(need)
-        return self._get(tasks, list(keys))
+        return get(tasks, list(keys))
 
-    def _value(self, key: Key) -> Any:
+    def _value(self, key: Key, get: Get) -> Any:
         """A shared value.
 
         While a thread computes one it waits only for what that needs, so that threads never wait for each other.
@@ -83,7 +84,7 @@ class Shared:
         if known is not None:
             return known.result()
         try:
-            value = self._evaluate([key])[0]
+            value = self._evaluate([key], get)[0]
         except BaseException as error:
             mine.set_exception(error)
             raise

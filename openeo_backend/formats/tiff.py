@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
 import numpy as np
 from numcodecs.zstd import Zstd
+
+from openeo_backend.formats.deflate import compress
 
 SUBFILE, WIDTH, HEIGHT, COMPRESSION, PLANAR = 254, 256, 257, 259, 284
 PREDICTOR, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_SIZES = 317, 322, 323, 324, 325
@@ -59,7 +60,7 @@ class Codec:
         raw = _predict(plane, self.predictor)
         if self.name == "zstd":
             return bytes(Zstd(level=self.level).encode(raw))
-        return zlib.compress(raw.data, self.level)
+        return compress(raw.data, self.level)
 
 
 def _predict(plane: np.ndarray, predictor: int) -> np.ndarray:

@@ -1,0 +1,16 @@
+"""Deflate: the compressed form of tiles, chunks and pixels in most formats."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+from isal import isal_zlib
+
+#: Levels that ISA-L has; docs/benchmarks.md has what it gains over zlib at the same sizes.
+_FAST = 3
+
+
+def compress(data: Any, level: int) -> bytes:
+    """Bytes (any buffer) as a zlib stream (RFC 1950); readable by every reader of deflate."""
+    return isal_zlib.compress(data, level) if 1 <= level <= _FAST else zlib.compress(data, level)
