@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 from openeo_backend.catalog.documents import Documents, Door
 from openeo_backend.catalog.hrefs import is_url
 from openeo_backend.catalog.item import Item, read_item
+from openeo_backend.catalog.own import perhaps_later
 from openeo_backend.catalog.sources import (
     FixedSource,
     Source,
@@ -59,7 +60,10 @@ def open_address(url: str, documents: Documents, most: int) -> tuple[Source, str
 
     :raises OpenEOError: for a document that is none of item, collection, catalog, API and search result.
     """
-    document = documents.read(url)
+    try:
+        document = documents.read(url)
+    except OpenEOError as error:
+        raise perhaps_later(error, url) from None
     kind = document.get("type")
     if kind == "Feature":
         parent = _parent(document, url, documents)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlsplit
 
 from openeo_backend.catalog.item import read_item
 from openeo_backend.catalog.sources import FixedSource, Source
@@ -64,3 +65,14 @@ def refuse_unfinished(collection: Mapping[str, Any], url: str) -> None:
         hint="Start that job again." if failed else "Wait until it has finished.",
         data=None if failed else {"waiting_for": url},
     )
+
+
+def perhaps_later(error: OpenEOError, url: str) -> OpenEOError:
+    """The error of an address that cannot be read; one that leads to results still to come asks for waiting.
+
+    Such addresses have `partial=true` in their query: who gave them to the graph knows that they are not there yet.
+    """
+    is_partial = ("partial", "true") in parse_qsl(urlsplit(url).query)
+    if error.code != "UrlNotReachable" or not is_partial:
+        return error
+    return OpenEOError(error.code, error.message, hint=error.hint, data={"waiting_for": url})

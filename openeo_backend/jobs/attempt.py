@@ -20,7 +20,7 @@ from openeo_backend.errors import OpenEOError
 from openeo_backend.files.objects import Objects
 from openeo_backend.jobs import options
 from openeo_backend.jobs.queue import Lease, Queue
-from openeo_backend.net.policy import shown
+from openeo_backend.jobs.waiting import name, overdue, waited
 from openeo_backend.observe import clock
 from openeo_backend.run.request import Event, Outcome, RunRequest
 from openeo_backend.run.results import describe
@@ -192,13 +192,19 @@ class Attempt:
             self._end(lambda entries: self._queue.fail(self.lease, used, [*entries, entry]))
 
     def _wait(self, results: str) -> None:
-        """Give the job back until the results are there that it loads."""
-        if results == self.lease.job.id:
+        """Give the job back until the results are there that it loads.
+
+        Who holds them may say that they are there, and not give them: that does not go on for ever either.
+        """
+        job = self.lease.job
+        if (seconds := waited(job)) > self._settings.jobs.wait_seconds:
+            self._fail(overdue(job, results, seconds, ""))
+            return
+        if results == job.id:
             message = "The job loads its own results, which are not there before it has finished."
             self._fail({"code": "ProcessParameterInvalid", "message": message})
             return
-        what = f"job '{results}'" if results.startswith("j-") else shown(results)
-        message = f"The job waits for the results of {what}, which are not there yet."
+        message = f"The job waits for the results of {name(results)}, which are not there yet."
         entry = {"level": "info", "time": _time(), "message": message}
         self._end(lambda entries: self._queue.wait(self.lease, results, [*entries, entry]))
 

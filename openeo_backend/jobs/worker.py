@@ -62,7 +62,7 @@ class Worker:
         self._attempts: list[Attempt] = []
         self._swept = float("-inf")
         self._ended = threading.Event()
-        self._door = Door(settings.net)
+        self._door = Door(settings.net, tuple(settings.catalog.sources))
         self._looking: threading.Thread | None = None
 
     def run(self, stop: threading.Event) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Float, type_coerce, update
 
 from openeo_backend import settings as settings_module
 from openeo_backend.catalog.own import refuse_unfinished
@@ -17,6 +18,7 @@ from openeo_backend.jobs.input import OwnResults
 from openeo_backend.jobs.queue import Queue
 from openeo_backend.jobs.waiting import look
 from openeo_backend.jobs.worker import Worker
+from openeo_backend.net.door import Reply
 from openeo_backend.run.request import Outcome, RunRequest
 from openeo_backend.settings import Settings
 from openeo_backend.store.schema import jobs
@@ -31,13 +33,15 @@ class Peer:
 
     def __init__(self) -> None:
         self.answer: Any = {"openeo:status": "running"}
+        self.status = 200
         self.asked: list[str] = []
 
-    def json(self, url: str) -> Any:
+    def request(self, method: str, url: str, **more: Any) -> Reply:
+        assert method == "GET"
         self.asked.append(url)
         if isinstance(self.answer, Exception):
             raise self.answer
-        return self.answer
+        return Reply(url, self.status, {}, json.dumps(self.answer).encode())
 
 
 class Bench:
@@ -126,6 +130,68 @@ def test_a_dead_peer_is_given_up_after_the_time_set(bench: Bench) -> None:
     bench.look(0)
     assert bench.status(id) == "error"
     assert bench.log(id)[-1].count("does not answer") == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 410])
+def test_links_that_do_not_work_any_more_end_the_waiting(bench: Bench, status: int) -> None:
+    id = bench.start()
+    assert bench.worker.run_once()
+    bench.peer.status = status
+    bench.look()
+    assert bench.status(id) == "error"
+    assert f"HTTP status {status}" in bench.log(id)[-1]
+
+
+@pytest.mark.parametrize("code", ["UrlNotAllowed", "FileSizeExceeded"])
+def test_what_can_never_be_read_is_not_waited_for(bench: Bench, code: str) -> None:
+    id = bench.start()
+    assert bench.worker.run_once()
+    bench.peer.answer = OpenEOError(code, "It leads to a private address.")
+    bench.look()
+    assert bench.status(id) == "error"
+    assert "It leads to a private address." in bench.log(id)[-1]
+
+
+@pytest.mark.parametrize("status", [404, 429, 500, 502, 503])
+def test_errors_of_a_peer_are_waited_out(bench: Bench, status: int) -> None:
+    id = bench.start()
+    assert bench.worker.run_once()
+    bench.peer.status = status
+    bench.look()
+    assert bench.status(id) == "queued"
+    bench.peer.status, bench.peer.answer = 200, {"openeo:status": "finished"}
+    bench.look()
+    bench.waits_for = None
+    assert bench.worker.run_once()
+    assert bench.status(id) == "finished"
+
+
+def test_a_silent_server_is_asked_once_for_many_jobs(bench: Bench) -> None:
+    for number in range(3):
+        bench.waits_for = f"{URL}&number={number}"
+        bench.start()
+        assert bench.worker.run_once()
+    bench.peer.answer = OpenEOError("UrlNotReachable", "'https://peer.example' does not answer.")
+    bench.look()
+    assert len(bench.peer.asked) == 1
+
+
+def test_a_peer_that_says_finished_again_and_again_is_given_up_after_the_time_set(bench: Bench) -> None:
+    """It tells who looks that the results are there, and who loads them that they are not."""
+    id = bench.start()
+    assert bench.worker.run_once()
+    bench.peer.answer = {"openeo:status": "finished"}
+    bench.look()
+    assert bench.worker.run_once()
+    assert bench.status(id) == "queued"
+    with bench.store.database.write() as connection:  # as if the configured time had passed
+        earlier = jobs.c.waiting_since - bench.settings.jobs.wait_seconds - 1
+        connection.execute(update(jobs).values(waiting_since=type_coerce(earlier, Float)))
+    bench.look()
+    assert bench.worker.run_once()
+    assert bench.status(id) == "error"
+    assert "86,40" in bench.log(id)[-1]
+    assert not bench.worker.run_once()
 
 
 def test_jobs_of_this_server_are_looked_up_and_not_asked_for(bench: Bench) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +26,20 @@ class Handler(BaseHTTPRequestHandler):
         if path.startswith("/to?"):
             self.send_response(302)
             self.send_header("Location", path[4:])
+            self.end_headers()
+            return
+        if path == "/drip":
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):  # the other side may leave
+                for _ in range(30):
+                    self.wfile.write(b" ")
+                    time.sleep(0.1)
+            return
+        if path == "/later":
+            self.send_response(503)
+            self.send_header("Retry-After", "3600")
+            self.send_header("Content-Length", "0")
             self.end_headers()
             return
         body = {
@@ -196,3 +212,26 @@ def test_rebinding_is_defeated_because_the_checked_address_is_the_one_connected_
 )
 def test_public_addresses(address: str, public: bool) -> None:
     assert is_public(ipaddress.ip_address(address)) is public
+
+
+def test_an_answer_that_comes_in_drips_is_given_up(server: str) -> None:
+    """Each byte comes in time, the whole would not."""
+    door = Door(NetSettings(allow=["127.0.0.1"]))
+    began = time.monotonic()
+    with pytest.raises(OpenEOError, match="whole answer in time"):
+        door.request("GET", f"{server}/drip", seconds=1, within=0.5)
+    assert time.monotonic() - began < 2
+
+
+def test_servers_cannot_ask_for_hours_of_patience(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", slept.append)
+    with pytest.raises(OpenEOError, match="UrlNotReachable"):
+        Door(NetSettings(allow=["127.0.0.1"])).get(f"{server}/later")
+    assert slept
+    assert max(slept) <= 10
+
+
+def test_a_request_is_sent_once_where_it_is_asked_for(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", lambda seconds: pytest.fail("it waits to try again"))
+    assert Door(NetSettings(allow=["127.0.0.1"])).request("GET", f"{server}/later", again=False).status == 503
