@@ -6,24 +6,23 @@ import difflib
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, Field, ValidationError, create_model
 from pydantic_settings import BaseSettings, EnvSettingsSource
 from pydantic_settings import SettingsError as PydanticSettingsError
+
+from openeo_backend.sections.billing import BillingSettings
+from openeo_backend.sections.section import Section
 
 PREFIX = "OPENEO_BACKEND__"
 
 
 class SettingsError(Exception):
     """A mistake in the settings, told in one line."""
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
 class ServerSettings(Section):
@@ -182,6 +181,10 @@ class NetSettings(Section):
     """Hosts or host:port that may be reached although the address policy would refuse them."""
     timeout_seconds: float = 30
     """Longest wait for an answer of another server."""
+    document_seconds: float = 120
+    """Longest time for one document, redirects, repetitions and reading included."""
+    file_seconds: float = 3600
+    """Longest time for one data file, likewise."""
     max_document_mb: int = 64
     """Largest document (STAC, GeoJSON ...) read from another server."""
     max_file_mb: int = 1024
@@ -244,6 +247,7 @@ class Settings(Section):
     """What users with a role get instead of the general limits, by the role's name: `priority`, `per_user`,
     `max_runtime_seconds`, `max_memory_mb`, `threads`, `sync_samples`. Of several roles the largest of each counts."""
     net: NetSettings = Field(default_factory=NetSettings)
+    billing: BillingSettings = Field(default_factory=BillingSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     ogcapi: OgcApiSettings = Field(default_factory=OgcApiSettings)
     udf: UdfSettings = Field(default_factory=UdfSettings)
@@ -341,14 +345,16 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def names() -> list[str]:
     """All settings as dotted names."""
-    found = []
-    for name, info in Settings.model_fields.items():
+    return list(_names(Settings, ""))
+
+
+def _names(model: type[Section], prefix: str) -> Iterator[str]:
+    for name, info in model.model_fields.items():
         section = info.annotation
         if isinstance(section, type) and issubclass(section, Section):
-            found += [f"{name}.{key}" for key in section.model_fields]
+            yield from _names(section, f"{prefix}{name}.")
         else:
-            found.append(name)
-    return found
+            yield f"{prefix}{name}"
 
 
 def value_of(settings: Settings, name: str) -> Any:
@@ -379,4 +385,12 @@ def _explain(error: ValidationError) -> str:
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"unknown setting {name}{_suggest(name, names())}"
-    return f"setting {name}: {first['msg']} (got {first.get('input')!r})"
+    message = f"setting {name}: {first['msg'].removeprefix('Value error, ')}"
+    given = first.get("input")
+    if isinstance(given, Mapping | BaseModel) or _is_secret(name):
+        return message
+    return f"{message} (got {given!r})"
+
+
+def _is_secret(name: str) -> bool:
+    return name.rpartition(".")[2] in ("client_secret", "password", "secret", "signing_key", "token")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import SecretStr
 
 from openeo_backend.cli.options import fail
 from openeo_backend.errors import OpenEOError
@@ -37,7 +38,8 @@ def check_all(settings: Settings, origins: Origins) -> int:
     """Print the settings and try what the server needs; 0 if all of it works, else 1."""
     for name in names():
         value = value_of(settings, name)
-        shown = "(set, not shown)" if name in SECRET and value is not None else repr(value)
+        is_secret = name in SECRET or isinstance(value, SecretStr)
+        shown = "(set, not shown)" if is_secret and value is not None else repr(value)
         click.echo(f"{name} = {shown}  [{origins.of(name)}]")
     checks: list[tuple[str, Callable[[Settings], str]]] = [
         ("data directory", _check_data),
