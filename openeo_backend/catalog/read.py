@@ -26,6 +26,7 @@ from openeo_backend.catalog import lookup
 from openeo_backend.catalog.arrays import ArrayError, Kind, open_array
 from openeo_backend.catalog.remote import Requests
 from openeo_backend.errors import OpenEOError
+from openeo_backend.observe import share
 from openeo_backend.sandbox.gdal import DRIVERS
 
 #: Open files that each thread keeps.
@@ -185,6 +186,7 @@ class BlockReader:
         found: dict[Any, lookup.Lookup | None] = {}
         for t, by_band in enumerate(self.layers[steps]):
             for b, layers in enumerate(by_band[bands]):
+                share.tell((t * shape[1] + b) / (shape[0] * shape[1]))
                 self._fill(out[t, b], layers, block, found)
                 if self.physical is not None:
                     scale, offset = self.physical[bands.start + b]

@@ -65,7 +65,8 @@ def execute(request: RunRequest, engine: Engine, report: Callable[[Event], None]
     journal = Journal(report, request.log_level)
     meter = Meter(request.limit_samples, engine.door.traffic)
     try:
-        return _execute(request, engine, journal, meter)
+        with journal.alive(meter.usage):
+            return _execute(request, engine, journal, meter)
     except OpenEOError as error:
         return _failed(error, meter)
     except MemoryError:
@@ -169,7 +170,7 @@ def _write(saved: list[Saved], request: RunRequest, journal: Journal) -> tuple[l
         with trace.entered((NodeRef(result.node, "save_result"),)):
             stem = _stem(request.title, result.node, len(saved), stems)
 
-            def progress(done: int, planned: int, index: int = index) -> None:
+            def progress(done: float, planned: int, index: int = index) -> None:
                 share = done / planned if planned else 1.0
                 journal.progress(sum(sizes[:index]) + share * sizes[index], sum(sizes))
 

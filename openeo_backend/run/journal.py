@@ -5,7 +5,8 @@ from __future__ import annotations
 import resource
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from openeo_backend.errors import OpenEOError
@@ -14,6 +15,9 @@ from openeo_backend.net.traffic import Traffic
 from openeo_backend.observe.clock import timestamp
 from openeo_backend.processes.environment import Level
 from openeo_backend.run.request import Event
+
+#: Seconds between two signs of life of a run.
+TELL_SECONDS = 2.0
 
 LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error")
 
@@ -47,15 +51,32 @@ class Journal:
         self._send(Event("log", entry))
 
     def progress(self, done: float, planned: float) -> None:
-        """Blocks finished of blocks planned; told when the percentage grows, or after two seconds."""
+        """Blocks finished of blocks planned; told when the percentage grows, or again after two seconds."""
         percent = int(100 * done / planned) if planned else 0
         with self._lock:
             before, now = self._percent, time.monotonic()
-            if percent <= before and now - self._told < 2:
+            if percent <= before and now - self._told < TELL_SECONDS:
                 return
             self._percent, self._told = max(percent, before), now
             percent = self._percent
         self._send(Event("progress", {"percent": percent}))
+
+    @contextmanager
+    def alive(self, usage: Callable[[], Mapping[str, Any]]) -> Iterator[None]:
+        """Within, tell every two seconds what the run has used: a sign of life, however long a step takes."""
+        ended = threading.Event()
+
+        def tell() -> None:
+            while not ended.wait(TELL_SECONDS):
+                self._send(Event("usage", usage()))
+
+        thread = threading.Thread(target=tell, name="usage", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def _send(self, event: Event) -> None:
         with self._lock:
