@@ -7,8 +7,7 @@ import math
 import os
 import socket
 import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from openeo_backend.errors import OpenEOError
+from openeo_backend.net.deadline import Deadline
 from openeo_backend.net.policy import Policy, refuse, shown
 from openeo_backend.net.traffic import Traffic
 from openeo_backend.net.tunnel import Tunnel
@@ -68,7 +68,8 @@ class Door:
         self.policy = Policy.of(settings.allow, named)
         self.settings = settings
         self._named = named
-        self._pool = _pool(self.policy, settings.timeout_seconds)
+        self._deadline = Deadline()
+        self._pool = _pool(self.policy, settings.timeout_seconds, self._deadline)
         self._tunnel: Tunnel | None = None
         self.traffic = Traffic()
         self._lock = threading.Lock()
@@ -136,17 +137,18 @@ class Door:
         :param within: seconds after which an answer that has not come whole is given up.
         :raises OpenEOError: as :meth:`get`, but not for the status.
         """
-        end = time.monotonic() + within
-        with self._open(method, url, body, headers, seconds, again) as (where, response):
+        total = min(self.settings.file_seconds + (seconds or 0), within)
+        with self._open(method, url, body, headers, total, seconds, again) as (where, response):
             found = {name.lower(): value for name, value in response.headers.items()}
-            return Reply(where, response.status, found, b"".join(self._read(url, response, limit_mb, end)))
+            return Reply(where, response.status, found, b"".join(self._read(url, response, limit_mb)))
 
     def download(self, url: str, file: Path, *, limit_mb: float | None = None) -> None:
         """Write the body behind a URL into a file, in pieces.
 
         :raises OpenEOError: as :meth:`get`.
         """
-        with self._open("GET", url, None, None) as (_, response), file.open("wb") as out:
+        total = self.settings.file_seconds
+        with self._open("GET", url, None, None, total) as (_, response), file.open("wb") as out:
             _refuse_failure(url, response)
             for part in self._read(url, response, limit_mb):
                 out.write(part)
@@ -154,15 +156,13 @@ class Door:
     def _fetch(
         self, method: str, url: str, body: bytes | None, limit_mb: float | None, headers: Mapping[str, str] | None
     ) -> bytes:
-        with self._open(method, url, body, headers) as (_, response):
+        with self._open(method, url, body, headers, self.settings.document_seconds) as (_, response):
             _refuse_failure(url, response)
             return b"".join(self._read(url, response, limit_mb))
 
-    def _read(
-        self, url: str, response: urllib3.BaseHTTPResponse, limit_mb: float | None, end: float = math.inf
-    ) -> Iterator[bytes]:
+    def _read(self, url: str, response: urllib3.BaseHTTPResponse, limit_mb: float | None) -> Iterator[bytes]:
         limit = int((limit_mb if limit_mb is not None else self.settings.max_document_mb) * 1_000_000)
-        for part in _read(url, response, limit, end):
+        for part in _read(url, response, limit, self._deadline):
             self.traffic.add(len(part))
             yield part
 
@@ -173,11 +173,16 @@ class Door:
         url: str,
         body: bytes | None,
         headers: Mapping[str, str] | None,
+        total: float,
         seconds: float | None = None,
         again: bool = True,
     ) -> Iterator[tuple[str, urllib3.BaseHTTPResponse]]:
-        """The unread answer and where it comes from, after redirects."""
+        """The unread answer and where it comes from, after redirects.
+
+        :param total: seconds for all of it, reading included, however steadily the server drips.
+        """
         first = url
+        self._deadline.set(total)
         for _ in range(MOST_REDIRECTS + 1):
             self.policy.target(url)
             response = self._request(method, url, body, headers, seconds, again)
@@ -220,6 +225,8 @@ class Door:
             cause = _cause(error)
             if cause is not None:
                 raise cause from None
+            if self._deadline.is_over():
+                raise _late(url) from None
             raise OpenEOError(
                 "UrlNotReachable", f"The server of '{shown(url)}' does not answer ({type(error).__name__})."
             ) from error
@@ -246,19 +253,25 @@ def _refuse_failure(url: str, response: urllib3.BaseHTTPResponse) -> None:
         raise OpenEOError("UrlNotReachable", f"'{shown(url)}' answers with HTTP status {response.status}.")
 
 
-def _read(url: str, response: urllib3.BaseHTTPResponse, limit: int, end: float) -> Iterator[bytes]:
-    """The body in pieces as they come, up to `limit` bytes and until `end` (of the monotonic clock)."""
+def _read(url: str, response: urllib3.BaseHTTPResponse, limit: int, deadline: Deadline) -> Iterator[bytes]:
+    """The body in pieces as they come, up to `limit` bytes and until the deadline."""
     size = 0
     try:
-        while part := response.read1(65_536):
-            if time.monotonic() > end:
-                raise OpenEOError("UrlNotReachable", f"'{shown(url)}' did not send its whole answer in time.")
-            size += len(part)
-            if size > limit:
-                raise OpenEOError("FileSizeExceeded", f"'{shown(url)}' is larger than {limit / 1e6:g} MB.")
-            yield part
-    except HTTPError as error:
-        raise OpenEOError("UrlNotReachable", f"Reading '{shown(url)}' broke off.") from error
+        with deadline.cutting(response.shutdown):
+            while part := response.read1(65_536):
+                size += len(part)
+                if size > limit:
+                    raise OpenEOError("FileSizeExceeded", f"'{shown(url)}' is larger than {limit / 1e6:g} MB.")
+                yield part
+    except (HTTPError, ValueError) as error:
+        if not deadline.is_over():
+            raise OpenEOError("UrlNotReachable", f"Reading '{shown(url)}' broke off.") from error
+    if deadline.is_over():  # where the length is not told, a connection that was cut looks like the end
+        raise _late(url)
+
+
+def _late(url: str) -> OpenEOError:
+    return OpenEOError("UrlNotReachable", f"'{shown(url)}' did not send its whole answer in time.")
 
 
 def _decode(url: str, content: bytes) -> Any:
@@ -268,7 +281,7 @@ def _decode(url: str, content: bytes) -> Any:
         raise OpenEOError("FileContentInvalid", f"'{shown(url)}' is not a JSON document.") from None
 
 
-def _pool(policy: Policy, timeout: float) -> urllib3.PoolManager:
+def _pool(policy: Policy, timeout: float, deadline: Deadline) -> urllib3.PoolManager:
     def connect(self: HTTPConnection) -> socket.socket:
         url = f"http://{self.host}:{self.port}/"
         problem: OSError | None = None
@@ -282,8 +295,16 @@ def _pool(policy: Policy, timeout: float) -> urllib3.PoolManager:
     class Connection(HTTPConnection):
         _new_conn = connect
 
+        def getresponse(self) -> urllib3.HTTPResponse:
+            with deadline.cutting(_closing(self)):
+                return super().getresponse()
+
     class SecureConnection(HTTPSConnection):
         _new_conn = connect
+
+        def getresponse(self) -> urllib3.HTTPResponse:
+            with deadline.cutting(_closing(self)):
+                return super().getresponse()
 
     class Pool(HTTPConnectionPool):
         ConnectionCls = Connection
@@ -303,3 +324,11 @@ def _pool(policy: Policy, timeout: float) -> urllib3.PoolManager:
     )
     manager.pool_classes_by_scheme = {"http": Pool, "https": SecurePool}
     return manager
+
+
+def _closing(connection: HTTPConnection) -> Callable[[], None]:
+    def close() -> None:
+        if connection.sock is not None:
+            connection.sock.shutdown(socket.SHUT_RDWR)
+
+    return close
