@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from openeo_backend.errors import OpenEOError
 from openeo_backend.federation.review.check import Exchange
+from openeo_backend.federation.review.trial import Trial
 from openeo_backend.net.door import Door, Reply
 from openeo_backend.net.policy import DEFAULT_PORTS, is_public
 from openeo_backend.settings import NetSettings
@@ -239,6 +240,19 @@ class Node:
         for name in names:
             found = found.get(name) if isinstance(found, Mapping) else None
         return found
+
+    def cite(self, exchange: Exchange) -> None:
+        """Make an earlier exchange evidence of this check."""
+        self._note(exchange)
+
+    @cached_property
+    def trial(self) -> Trial:
+        """What the review does itself with the back-end."""
+        return Trial(self)
+
+    def close(self) -> list[str]:
+        """Delete what the trial made; the paths of what could not be deleted."""
+        return self.trial.close() if "trial" in self.__dict__ else []
 
     def _note(self, exchange: Exchange) -> None:
         if exchange not in self.exchanges:
