@@ -64,6 +64,8 @@ jobs = Table(
     # What the roles of its user allowed when it was queued: running jobs, and longest run and most memory.
     Column("per_user", Integer),
     Column("limits", Document),
+    # Who pays for its runs: the name of its user at the accounting service; null where nobody does.
+    Column("payer", String(255)),
     # The results that a queued job waits for, since when, and when to look for them again.
     Column("waiting_for", Text),
     Column("waiting_since", Instant),
@@ -132,4 +134,19 @@ processes = Table(
     Column("public", String(64), nullable=True, unique=True),
     Column("created", Instant, nullable=False),
     Column("updated", Instant, nullable=False),
+)
+
+#: The outbox: what runs used, to be told to the accounting service. `next_try` is null once that was done.
+usage_reports = Table(
+    "usage_reports",
+    metadata,
+    Column("key", String(128), primary_key=True),
+    Column("job_id", String(64)),
+    Column("attempt", Integer),
+    Column("report", Document, nullable=False),
+    Column("created", Instant, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next_try", Instant, index=True),
+    Column("sent", Instant, index=True),
+    Column("problem", Text),
 )

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from openeo_backend.store.database import Database, open_current, upgrade
 from openeo_backend.store.jobs import Jobs
 from openeo_backend.store.processes import Processes
+from openeo_backend.store.reports import Reports
 from openeo_backend.store.requests import Requests
 from openeo_backend.store.trash import Trash
 from openeo_backend.store.users import Tokens, Users
@@ -24,6 +25,7 @@ class Store:
         self.jobs = Jobs(database)
         self.requests = Requests(database)
         self.processes = Processes(database)
+        self.reports = Reports(database)
         self.trash = Trash(database)
 
     @classmethod
