@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -119,6 +120,9 @@ class StoredObjects:
             return self.delete(prefix)  # someone else deletes the same: go on with what is left
         except (BaseError, OSError) as error:
             raise _failure("delete", prefix, error) from error
+        if isinstance(self._store, LocalStore):
+            # What a killed process had begun to write is no object yet, and would stay.
+            shutil.rmtree(Path(str(self._store.prefix), _folder(prefix)), ignore_errors=True)
         return len(keys)
 
     def update(self, key: str, change: Callable[[bytes | None], bytes]) -> None:

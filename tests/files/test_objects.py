@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,6 +85,28 @@ def test_deleting_a_prefix_leaves_its_neighbours(objects: StoredObjects, tmp_pat
     assert sorted(objects.list("jobs")) == ["jobs/j-1/10/a", "jobs/j-10/1/a"]
     assert objects.delete("jobs/j-1") == 1
     assert objects.list("jobs") == ["jobs/j-10/1/a"]
+
+
+def test_what_a_killed_process_had_begun_to_write_is_deleted_too(tmp_path: Path) -> None:
+    """It is no object yet: a process that writes a large file is killed as soon as its half-written file is seen."""
+    large, folder = tmp_path / "large", tmp_path / "objects"
+    with large.open("wb") as file:
+        file.truncate(2 * 2**30)
+    script = (
+        "import sys; from pathlib import Path; from openeo_backend.files.objects import open_objects\n"
+        "open_objects(sys.argv[1]).put('jobs/j-1/1/a.tif', Path(sys.argv[2]))"
+    )
+    writer = subprocess.Popen([sys.executable, "-c", script, str(folder), str(large)])
+    while not list(folder.rglob("a.tif#*")):
+        assert writer.poll() is None
+        time.sleep(0.001)
+    writer.kill()
+    writer.wait()
+    objects = open_objects(str(folder))
+    assert objects.list("jobs") == []
+    assert [path for path in folder.rglob("*") if path.is_file()]
+    objects.delete("jobs/j-1/1/")
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize("prefix", ["", "/", "..", "jobs/../..", "jobs/.."])
