@@ -123,6 +123,22 @@ def test_the_run_gets_what_was_asked_for(client: FlaskClient, login: Any, graph:
     assert seen[0].memory_mb == limits.sync_memory_mb == 4096
 
 
+def test_the_run_knows_the_stored_processes_of_its_user(
+    client: FlaskClient, login: Any, graph: Any, backend: Any
+) -> None:
+    backend.store.processes.put("ada", "mine", graph)
+    backend.store.processes.put("bob", "his", graph)
+    seen: list[RunRequest] = []
+
+    def run(request: RunRequest, on_event: Any, is_cancelled: Any) -> Outcome:
+        seen.append(request)
+        return Outcome(value=1, has_value=True)
+
+    backend.runner = run
+    post(client, login("ada"), graph)
+    assert list(seen[0].processes) == ["mine"]
+
+
 def test_unknown_and_null_members_do_no_harm(client: FlaskClient, login: Any, graph: Any) -> None:
     nulls = {"title": None, "description": None, "plan": None, "budget": None, "log_level": None, "job_options": None}
     assert post(client, login(), graph, isTrusted=True, **nulls).data == b"8"
