@@ -68,9 +68,13 @@ class Backend:
     def formats(self) -> Mapping[str, Format]:
         return FORMATS
 
-    def validate(self, process: Mapping[str, Any], user: User | None) -> list[OpenEOError]:
-        """All problems of a process as `user` would run it; an empty list for a sound one."""
-        return self.engine.plan(process, stored=self.stored(user.id) if user is not None else {})[1]
+    def validate(self, process: Mapping[str, Any], user: User | None, most: float | None = None) -> list[OpenEOError]:
+        """All problems of a process as `user` would run it; an empty list for a sound one.
+
+        :param most: most samples that it may read, instead of those of a batch job.
+        """
+        most = self.settings.limits.job_samples if most is None else most
+        return self.engine.plan(process, stored=self.stored(user.id) if user is not None else {}, most=most)[1]
 
     def stored(self, user: str) -> dict[str, Mapping[str, Any]]:
         """The stored processes of a user by id."""

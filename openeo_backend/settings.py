@@ -81,6 +81,8 @@ class CatalogSettings(Section):
     """S3 buckets that items may refer to, read with the AWS_* credentials of the environment."""
     max_items: int = 20_000
     """Most items one load may use."""
+    search_seconds: float = 300
+    """Longest time of one search, or of reading the documents of a catalog."""
     exports: Path | None = None
     """Folder of a STAC catalog, made if absent, that is published, too, and to which `export_collection` adds."""
     exporters: list[str] | None = None

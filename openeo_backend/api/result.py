@@ -44,7 +44,7 @@ def compute() -> Response:
     plan_of(body)
     budget_of(body)
     log_level, chosen = log_level_of(body), options.collect(body)
-    problems = backend().validate(process, user)
+    problems = backend().validate(process, user, limits_of(backend().settings, user.roles).sync_samples)
     if problems:
         raise _told(errors.combine(problems))
     slots: Slots = current_app.extensions[SLOTS]

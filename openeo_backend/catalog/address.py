@@ -25,20 +25,20 @@ from openeo_backend.errors import OpenEOError
 from openeo_backend.settings import SettingsError
 
 
-def open_source(address: str, door: Door, most: int) -> Source:
+def open_source(address: str, door: Door, most: int, seconds: float = 300) -> Source:
     """The source at a path or URL that the operator gave.
 
     :raises SettingsError: one line telling what is wrong with it.
     """
     try:
         if is_url(address):
-            return _of(address, Documents(door), most)
+            return _of(address, Documents(door, seconds=seconds), most)
         path = Path(address).expanduser().resolve()
         if path.is_dir():
             path = next((path / name for name in ("catalog.json", "collection.json") if (path / name).exists()), path)
         if not path.is_file():
             raise SettingsError(f"the STAC catalog {address} does not exist (catalog.sources, --stac)")
-        return _of(str(path), Documents(door, path.parent), most)
+        return _of(str(path), Documents(door, path.parent, seconds), most)
     except OpenEOError as error:
         raise SettingsError(f"the STAC catalog {address} cannot be used: {error.message}") from error
 
@@ -72,7 +72,7 @@ def open_address(url: str, documents: Documents, most: int) -> tuple[Source, str
     if kind == "FeatureCollection":
         collection = _listed(document, url)
         if collection is not None:
-            return open_address(collection, documents, most)
+            return _collection(collection, _read_collection(collection, documents), documents, most)
         return _fixed(url, _found(document, url, documents, most), document)
     if kind == "Collection":
         return _collection(url, document, documents, most)
@@ -91,6 +91,13 @@ def _listed(document: Mapping[str, Any], url: str) -> str | None:
     if not parts.path.rstrip("/").endswith("/items") or set(parse_qs(parts.query)) - {"limit"}:
         return None
     return next(iter(links(document, url, "collection")), None)
+
+
+def _read_collection(url: str, documents: Documents) -> Mapping[str, Any]:
+    document = documents.read(url)
+    if document.get("type") != "Collection":
+        raise OpenEOError("FileContentInvalid", f"The document at {url} is not a STAC Collection.")
+    return document
 
 
 def _parent(document: Mapping[str, Any], url: str, documents: Documents) -> Mapping[str, Any]:
@@ -119,11 +126,18 @@ def _found(document: Mapping[str, Any], url: str, documents: Documents, most: in
     """The items of a search result, following its pages."""
     items: list[Item] = []
     page: Mapping[str, Any] | None = document
+    budget = documents.budget(f"the items at {url}")
+    parents: dict[str, Mapping[str, Any]] = {}
     while page is not None:
+        budget.go(url)
         features = page.get("features") or []
         for feature in features:
             address = next(iter(links(feature, url, "self")), url)
-            items.append(read_item(enrich(feature, _parent(feature, address, documents)), address))
+            parent = next(iter(links(feature, address, "collection")), None)
+            if parent is not None and parent not in parents:
+                budget.spend()
+                parents[parent] = _parent(feature, address, documents)
+            items.append(read_item(enrich(feature, parents.get(parent or "", {})), address))
         if len(items) > most:
             raise too_many(url, most)
         url = next(iter(links(page, url, "next")), "")
@@ -134,7 +148,7 @@ def _found(document: Mapping[str, Any], url: str, documents: Documents, most: in
 def _collection(url: str, document: Mapping[str, Any], documents: Documents, most: int) -> tuple[Source, str]:
     id = str(document.get("id") or url)
     if links(document, url, "items"):
-        api = _api_of(url, document, documents)
+        api = _api_of(url, document, documents, most)
         if api is not None:
             return api, id
     if not links(document, url, "item", "child") and document.get("assets"):
@@ -142,15 +156,15 @@ def _collection(url: str, document: Mapping[str, Any], documents: Documents, mos
     return StaticSource(documents, url, document, most), id
 
 
-def _api_of(url: str, document: Mapping[str, Any], documents: Documents) -> Source | None:
+def _api_of(url: str, document: Mapping[str, Any], documents: Documents, most: int) -> Source | None:
     """The API that a collection with a link to its items belongs to."""
-    for root in links(document, url, "root"):
+    for root in links(document, url, "root")[:1]:
         landing = documents.read(root)
         if is_api(landing):
             return ApiSource(documents, root, landing, only=[str(document["id"])])
     address = links(document, url, "items")[0]
     page = documents.read(address)
-    items = _found(page, address, documents, 20_000)
+    items = _found(page, address, documents, most)
     return FixedSource(document, items)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from openeo_backend.catalog.address import open_address, open_source
 from openeo_backend.catalog.bands import AssetBand, collection_bands, item_bands, pick_bands
+from openeo_backend.catalog.bound import Least, least, published_area, refuse
 from openeo_backend.catalog.describe import describe, dimension_names
 from openeo_backend.catalog.documents import Documents, Door
 from openeo_backend.catalog.exported import ExportedSource
@@ -29,7 +30,11 @@ from openeo_backend.catalog.sources import Source
 from openeo_backend.cube import Cube, Provenance
 from openeo_backend.cube.extent import Interval, parse_area, parse_interval, parse_surroundings
 from openeo_backend.errors import OpenEOError
+from openeo_backend.graph.effects import LoadHints
 from openeo_backend.settings import CatalogSettings, CollectionSettings, SettingsError
+
+#: Items from which the size of pixels is learned.
+_SAMPLE = 20
 
 
 class Catalog:
@@ -46,7 +51,7 @@ class Catalog:
         self._settings = settings
         self._door = door
         self._results = results
-        self._sources = [open_source(address, door, settings.max_items) for address in sources]
+        self._sources = [open_source(address, door, settings.max_items, settings.search_seconds) for address in sources]
         self._exported = ExportedSource(settings.exports, door, settings.max_items) if settings.exports else None
         if self._exported is not None:
             self._sources.append(self._exported)
@@ -92,6 +97,14 @@ class Catalog:
         """
         return self._load(self._source(id), id, request, env, self._settings_of(id))
 
+    def least(self, id: str, request: LoadRequest, hint: LoadHints) -> Least | None:
+        """The least that loading a collection reads, told without searching items; None where that is not known.
+
+        :raises OpenEOError: as `load`, but NoDataAvailable.
+        """
+        source = self._source(id)
+        return _least(source, id, _search(request, hint), request, hint)
+
     def load_url(self, url: str, request: LoadRequest, env: Surroundings) -> Cube:
         """A lazy cube of a STAC item, collection, catalog, API or search result; of own results without HTTP.
 
@@ -100,7 +113,9 @@ class Catalog:
         own = self._results.find(url, env.user, env.scratch) if self._results is not None else None
         if own is not None:
             return self._load_own(own, request, env)
-        source, id = open_address(url, Documents(self._door), self._settings.max_items)
+        source, id = open_address(
+            url, Documents(self._door, seconds=self._settings.search_seconds), self._settings.max_items
+        )
         refuse_unfinished(source.collection(id), url)
         mosaic = "none" if is_result(source.collection(id)) else CollectionSettings().mosaic
         return self._load(source, id, request, env, CollectionSettings(mosaic=mosaic))
@@ -133,7 +148,10 @@ class Catalog:
     def _load(
         self, source: Source, id: str, request: LoadRequest, env: Surroundings, settings: CollectionSettings
     ) -> Cube:
-        search = _search(request, env)
+        search = _search(request, env.hint)
+        expected = _least(source, id, search, request, env.hint) if request.most is not None else None
+        if request.most is not None and expected is not None and expected.samples > request.most:
+            raise refuse(expected.samples, request.most, f"{id}: {expected.describe()}", at_least=True)
         collection = source.collection(id)
         gate = Gate(source.root, self._door.check, self._settings.buckets)
         handles = Handles(self._door)
@@ -141,7 +159,7 @@ class Catalog:
         series = Series(gate, handles, soft)
         items = series.complete(find(source, id, search, self._settings.max_items))
         sample = series.complete(_newest(source.sample(id)))
-        bands = _choose(collection, [*sample, *_newest(items)], request, env, id)
+        bands = _choose(collection, [*sample, *_newest(items)], request, env.hint, id)
         items = series.unfold(items, bands, search.interval)
         steps = [step for step in group(items, settings.mosaic) if search.labels.contains(np.asarray(step.label))]
         steps = _with_bands(steps, bands)
@@ -161,6 +179,7 @@ class Catalog:
             scaled=settings.apply_scale,
             names=dimension_names(collection),
             soft=soft,
+            most=request.most,
         )
         raw = needs_imaging(steps)
         cube = load_grd(assembly, self._door) if raw else Assembler(assembly).cube()
@@ -169,8 +188,18 @@ class Catalog:
         return cube.patch(provenance=replace(origin, coefficients=(DIGITAL_NUMBERS,)) if raw else origin)
 
 
-def _search(request: LoadRequest, env: Surroundings) -> Search:
-    hint = env.hint
+def _least(source: Source, id: str, search: Search, request: LoadRequest, hint: LoadHints) -> Least | None:
+    collection = source.collection(id)
+    sample = _newest(source.sample(id))[:_SAMPLE]
+    bands = _choose(collection, sample, request, hint, id)
+    area = search.lonlat()
+    unlimited = area is None and search.times() == Interval() and not search.properties
+    if unlimited and not source.complete():
+        area = published_area(collection)
+    return least(area, bands, len(_needed(bands, hint.bands)), sample)
+
+
+def _search(request: LoadRequest, hint: LoadHints) -> Search:
     labels = Interval()
     for interval in hint.temporal:
         labels = labels.meet(parse_interval(interval))
@@ -189,7 +218,7 @@ def _newest(items: Iterable[Item]) -> list[Item]:
 
 
 def _choose(
-    collection: Mapping[str, Any], items: Iterable[Item], request: LoadRequest, env: Surroundings, id: str
+    collection: Mapping[str, Any], items: Iterable[Item], request: LoadRequest, hint: LoadHints, id: str
 ) -> dict[str, AssetBand]:
     """The bands asked for, in order, with scale and offset as the collection has them.
 
@@ -197,7 +226,7 @@ def _choose(
     """
     available = collection_bands(collection, items)
     if request.bands is None:
-        return {name: available[name] for name in _needed(available, env.hint.bands)}
+        return {name: available[name] for name in _needed(available, hint.bands)}
     try:
         return {name: available[name] for name in pick_bands(request.bands, available)}
     except KeyError as error:

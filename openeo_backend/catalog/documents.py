@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from openeo_backend.catalog.budget import MOST_DOCUMENTS, Budget
 from openeo_backend.catalog.hrefs import is_url
 from openeo_backend.catalog.remote import Requests
 from openeo_backend.errors import OpenEOError
@@ -29,10 +30,12 @@ class Documents:
     """STAC documents by address.
 
     :param root: the folder below which local documents may be read; None for URLs only.
+    :param seconds: longest time of one search, or of one walk along links.
     """
 
-    def __init__(self, door: Door, root: Path | None = None) -> None:
+    def __init__(self, door: Door, root: Path | None = None, seconds: float = 300) -> None:
         self.door = door
+        self._seconds = seconds
         self.root = root.resolve() if root is not None else None
 
     def read(self, address: str) -> dict[str, Any]:
@@ -44,6 +47,10 @@ class Documents:
         if not isinstance(value, dict):
             raise OpenEOError("FileContentInvalid", f"The document {address} is not a JSON object.")
         return value
+
+    def budget(self, where: str, documents: int = MOST_DOCUMENTS) -> Budget:
+        """What a search or walk that begins now may take."""
+        return Budget(where, self._seconds, documents)
 
     def post(self, url: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to a JSON body sent to `url`."""

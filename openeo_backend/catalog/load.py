@@ -17,6 +17,7 @@ from shapely.geometry.base import BaseGeometry
 
 from openeo_backend.catalog.arrays import array_kind
 from openeo_backend.catalog.bands import AssetBand, item_bands, linear
+from openeo_backend.catalog.bound import refuse
 from openeo_backend.catalog.chunks import chunks
 from openeo_backend.catalog.grid import (
     Bounds,
@@ -73,6 +74,16 @@ class Assembly:
     names: Sequence[str] = ("t", "bands", "y", "x")
     handles: Handles = field(default_factory=Handles)
     soft: Callable[[str], None] | None = None
+    most: float | None = None
+    """Most samples of the cube."""
+
+    def refuse_large(self, grid: GeoBox) -> None:
+        """:raises OpenEOError: ProcessGraphComplexity, before a cube with all of its blocks is made."""
+        steps, bands, (height, width) = len(self.steps), len(self.kept), grid.shape
+        samples = steps * bands * height * width
+        if self.most is not None and samples > self.most:
+            t, b, y, x = self.names
+            raise refuse(samples, self.most, f"{steps} {t} x {bands} {b} x {height} {y} x {width} {x}")
 
 
 class Assembler:
@@ -287,6 +298,7 @@ class Assembler:
     def cube(self) -> Cube:
         """The lazy cube."""
         grid = self.grid()
+        self.what.refuse_large(grid)
         crs = crs_of(grid)
         dtype, fill = self.storage(grid)
         what, names = self.what, list(self.what.kept)

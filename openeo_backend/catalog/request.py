@@ -32,6 +32,9 @@ class LoadRequest:
     properties: Mapping[str, Callback] = field(default_factory=dict)
     """A condition per property; all must hold."""
 
+    most: float | None = None
+    """Most samples (pixels x bands x dates) that may be read; a load of more is refused before anything is opened."""
+
     geobox: GeoBox | None = None
     """The grid to load on instead of the one that the data suggest."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from openeo_backend.catalog.budget import MOST_LEVELS
 from openeo_backend.catalog.documents import Documents
 from openeo_backend.catalog.hrefs import is_url, resolve
 from openeo_backend.catalog.item import Item, read_item
@@ -147,14 +149,21 @@ class StaticSource:
 
     def _walk(self, address: str, document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """The document and the catalogs and collections below it, each once."""
-        stack, seen = [(address, document)], {address}
-        while stack:
-            address, document = stack.pop(0)
+        waiting, seen = deque([(address, document, 0)]), {address}
+        budget = self._documents.budget(f"the catalog {address}")
+        while waiting:
+            address, document, level = waiting.popleft()
             yield address, document
             for child in links(document, address, "child"):
-                if child not in seen:
-                    seen.add(child)
-                    stack.append((child, self._documents.read(child)))
+                if child in seen:
+                    continue
+                if level == MOST_LEVELS:
+                    raise OpenEOError(
+                        "ProcessGraphComplexity", f"The catalog {address} lies below {MOST_LEVELS} others."
+                    )
+                budget.spend()
+                seen.add(child)
+                waiting.append((child, self._documents.read(child), level + 1))
 
     def ids(self) -> list[str]:
         return list(self._collections)
@@ -206,8 +215,10 @@ class StaticSource:
 
 def read_items(documents: Documents, addresses: list[str], collection: Mapping[str, Any]) -> list[Item]:
     """The items at the given addresses; remote ones several at a time."""
+    budget = documents.budget(f"the items of {collection.get('id') or addresses[:1]}", len(addresses))
 
     def read(address: str) -> Item:
+        budget.spend()
         return read_item(enrich(documents.read(address), collection), address)
 
     if any(is_url(address) for address in addresses):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from threading import Lock
@@ -63,9 +64,9 @@ class ApiSource:
                 found[id] = self._absolute(self._documents.read(f"{self._data}/{quote(id)}"))
             return found
         url: str | None = self._data
-        seen = set()
-        while url and url not in seen:
-            seen.add(url)
+        budget = self._documents.budget(f"the collections of {self._address}")
+        while url:
+            budget.go(url)
             page = self._documents.read(url)
             for collection in page.get("collections") or ():
                 found.setdefault(str(collection["id"]), self._absolute(collection))
@@ -110,7 +111,11 @@ class ApiSource:
 
     def _found(self, id: str, body: dict[str, Any], most: int) -> list[Item]:
         found: dict[str, Item] = {}
+        read = 0
         for page in self._pages(body):
+            read += len(page)
+            if read > 2 * most:  # some APIs repeat items at the edges of pages
+                raise too_many(id, most)
             for document in page:
                 item = self._item(document, id)
                 found.setdefault(item.id, item)
@@ -138,7 +143,9 @@ class ApiSource:
         method, url = ("POST" if self._posts else "GET"), self._search
         if not self._posts:
             url = f"{url}?{urlencode(_query(body))}"
+        budget = self._documents.budget(f"the search results of {self._address}")
         while True:
+            budget.go((method, url, json.dumps(body, sort_keys=True) if method == "POST" else None))
             page = self._documents.post(url, body) if method == "POST" else self._documents.read(url)
             features = page.get("features")
             if not isinstance(features, list):

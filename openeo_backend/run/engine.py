@@ -6,11 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from openeo_backend.catalog.bound import Least, refuse
 from openeo_backend.catalog.catalog import Catalog
 from openeo_backend.catalog.own import Results
-from openeo_backend.errors import OpenEOError
+from openeo_backend.catalog.request import LoadRequest
+from openeo_backend.errors import NodeRef, OpenEOError
 from openeo_backend.graph.check import Inspect
-from openeo_backend.graph.nodes import Node
+from openeo_backend.graph.effects import LoadHints
+from openeo_backend.graph.nodes import Graph, Node
 from openeo_backend.net.door import Door
 from openeo_backend.processes.registry import Registry
 from openeo_backend.run.plan import Plan, plan
@@ -50,11 +53,50 @@ class Engine:
         *,
         stored: Mapping[str, Mapping[str, Any]] | None = None,
         given: Mapping[str, Any] | None = None,
+        most: float | None = None,
     ) -> tuple[Plan | None, list[OpenEOError]]:
-        """The plan of a process, or None, and all of its problems; see :func:`openeo_backend.run.plan.plan`."""
+        """The plan of a process, or None, and all of its problems; see :func:`openeo_backend.run.plan.plan`.
+
+        :param most: most samples that the loads together may read. What is told here is the least they read: it is
+            found without searching or opening anything.
+        """
         inspect: Mapping[str, Inspect] = {"load_collection": self._inspect_load}
         limits, remote = self.settings.limits, self.remote
-        return plan(process, self.processes, limits, stored=stored, given=given, inspect=inspect, remote=remote)
+        found, problems = plan(
+            process, self.processes, limits, stored=stored, given=given, inspect=inspect, remote=remote
+        )
+        if found is None or most is None:
+            return found, problems
+        problems = self._too_large(found, most)
+        return (None, problems) if problems else (found, [])
+
+    def _too_large(self, found: Plan, most: float) -> list[OpenEOError]:
+        samples = 0.0
+        for node in found.graph:
+            expected = self._least(node, found) if node.process == "load_collection" else None
+            if expected is None:
+                continue
+            samples += expected.samples
+            if samples > most:
+                error = refuse(samples, most, f"{node.arguments['id']}: {expected.describe()}", at_least=True)
+                return [error.at((NodeRef(node.id, node.process),))]
+        return []
+
+    def _least(self, node: Node, found: Plan) -> Least | None:
+        """The least that a load_collection reads; None where its arguments come out of the graph or are wrong."""
+        if any(not isinstance(reference, Graph) for reference in node.references()):
+            return None
+        known = node.arguments
+        request = LoadRequest(
+            spatial_extent=known.get("spatial_extent"),
+            temporal_extent=known.get("temporal_extent"),
+            bands=None if known.get("bands") is None else tuple(known["bands"]),
+            properties=known.get("properties") or {},
+        )
+        try:
+            return self.catalog.least(known["id"], request, found.hints.get(node.id, LoadHints()))
+        except OpenEOError:
+            return None  # told by the load
 
     def _inspect_load(self, node: Node) -> Iterable[OpenEOError]:
         """Whether the collection of a load_collection exists and has the bands asked for."""

@@ -9,9 +9,10 @@ import shutil
 import unicodedata
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from openeo_backend.catalog.request import LoadRequest
 from openeo_backend.cube import Cube, Provenance
 from openeo_backend.cube.pixels import LabeledList, missing
 from openeo_backend.errors import NodeRef, OpenEOError
@@ -43,13 +44,16 @@ class Metered:
     meter: Meter
 
     def load(self, id: str, request: Any, env: Env) -> Cube:
-        return self._count(self.engine.catalog.load(id, request, env), id)
+        return self._count(self.engine.catalog.load(id, self._bounded(request), env), id)
 
     def load_url(self, url: str, request: Any, env: Env) -> Cube:
-        return self._count(self.engine.catalog.load_url(url, request, env), "load_stac")
+        return self._count(self.engine.catalog.load_url(url, self._bounded(request), env), "load_stac")
 
     def load_result(self, id: str, request: Any, env: Env) -> Cube:
-        return self._count(self.engine.catalog.load_result(id, request, env), "load_result")
+        return self._count(self.engine.catalog.load_result(id, self._bounded(request), env), "load_result")
+
+    def _bounded(self, request: LoadRequest) -> LoadRequest:
+        return replace(request, most=self.meter.left)
 
     def _count(self, cube: Cube, what: str) -> Cube:
         shape = " x ".join(f"{size} {name}" for name, size in cube.data.sizes.items())
@@ -107,7 +111,9 @@ def _is_full(error: BaseException | None) -> bool:
 
 
 def _execute(request: RunRequest, engine: Engine, journal: Journal, meter: Meter) -> Outcome:
-    plan, problems = engine.plan(request.process, stored=request.processes, given=request.parameters)
+    plan, problems = engine.plan(
+        request.process, stored=request.processes, given=request.parameters, most=request.limit_samples
+    )
     if plan is None:
         raise problems[0]
     if request.mode == "estimate":

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from openeo_backend.errors import OpenEOError
+from openeo_backend.catalog.bound import refuse
 from openeo_backend.graph import trace
 from openeo_backend.net.traffic import Traffic
 from openeo_backend.observe.clock import timestamp
@@ -103,12 +103,12 @@ class Meter:
         """
         self.samples += samples
         if self.limit is not None and self.samples > self.limit:
-            raise OpenEOError(
-                "ProcessGraphComplexity",
-                f"The graph reads {self.samples / 1e6:,.0f} million samples ({what}); "
-                f"the limit for this kind of request is {self.limit / 1e6:,.0f} million.",
-                hint="Use a batch job, or a smaller extent, fewer dates or fewer bands.",
-            )
+            raise refuse(self.samples, self.limit, what)
+
+    @property
+    def left(self) -> float | None:
+        """Samples that may still be read; None for no limit."""
+        return None if self.limit is None else max(self.limit - self.samples, 0)
 
     def usage(self) -> dict[str, Mapping[str, Any]]:
         """openEO usage metrics of this process since the start."""

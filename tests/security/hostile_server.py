@@ -16,6 +16,7 @@ class Request(BaseHTTPRequestHandler):
     """One request, with ways to answer it."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:  # noqa: N802
         server: Any = self.server

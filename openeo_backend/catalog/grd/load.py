@@ -66,6 +66,7 @@ def load_grd(what: Assembly, door: Any) -> Cube:
                 )
             steps.setdefault(step.label.astype("datetime64[ns]"), []).append(Acquisition(found, item.footprint))
     grid = _grid(what)
+    what.refuse_large(grid)
     wanted = Wanted(tuple(what.kept), amplitude=True)
     mask = what.area.to(crs_of(grid)) if what.area is not None and not what.area.is_box else None
     values = _lazy(Imager(grid, list(steps.values()), wanted, 0, what.handles, what.soft, mask), None)
