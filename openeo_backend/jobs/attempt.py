@@ -19,6 +19,7 @@ from openeo_backend.auth.policy import limits_of
 from openeo_backend.errors import OpenEOError
 from openeo_backend.files.objects import Objects
 from openeo_backend.jobs import options
+from openeo_backend.jobs.accounts import Accounts, is_charged
 from openeo_backend.jobs.queue import Lease, Queue
 from openeo_backend.jobs.waiting import name, overdue, waited
 from openeo_backend.observe import clock
@@ -50,8 +51,11 @@ class Attempt:
         settings: Settings,
         folder: Path,
         stored: StoredProcesses,
+        accounts: Accounts,
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
+        self._accounts = accounts
+        self._overrun: str | None = None
         self._on_end = on_end
         self._thread = threading.Thread(target=self.run, name=f"job-{lease.job.id}-{lease.attempt}")
         self.lease = lease
@@ -111,6 +115,8 @@ class Attempt:
             outcome = self._evaluate()
             if self._is_lost:
                 self._retried(self._abandon)
+            elif outcome.cancelled and self._overrun:
+                self._fail({"code": "PaymentRequired", "message": self._overrun})
             elif outcome.cancelled and self._is_stopped:
                 self._end(lambda entries: self._queue.release(self.lease, entries))
             elif outcome.waiting_for is not None:
@@ -156,7 +162,7 @@ class Attempt:
             threads=allowed.get("threads"),
             previews=True,
         )
-        return self._runner(request, self._hear, lambda: self._is_lost or self._is_stopped)
+        return self._runner(request, self._hear, lambda: self._is_lost or self._is_stopped or bool(self._overrun))
 
     def _hear(self, event: Event) -> None:
         if event.kind == "log":
@@ -165,6 +171,8 @@ class Attempt:
         elif event.kind == "usage":
             with self._news:
                 self._usage |= event.data
+            job = self.lease.job
+            self._overrun = self._accounts.overrun(job.plan, "job", job.budget, self._usage)
         else:
             # 100 is for jobs that are finished.
             self._progress = max(self._progress, min(99, int(event.data["percent"])))
@@ -189,7 +197,8 @@ class Attempt:
         if lost:
             self._end(lambda entries: self._queue.retry(self.lease, used, entries, entry))
         else:
-            self._end(lambda entries: self._queue.fail(self.lease, used, [*entries, entry]))
+            charged = is_charged(error)
+            self._end(lambda entries: self._queue.fail(self.lease, used, [*entries, entry], charged))
 
     def _wait(self, results: str) -> None:
         """Give the job back until the results are there that it loads.

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, sele
 from openeo_backend.settings import JobsSettings
 from openeo_backend.store import trash
 from openeo_backend.store.database import QUEUE_LOCK, Database
-from openeo_backend.store.jobs import COLUMNS, GRACE, Job, job_of, write_log
+from openeo_backend.store.jobs import COLUMNS, GRACE, Close, Job, job_of, no_accounts, write_log
 from openeo_backend.store.logs import Entry
 from openeo_backend.store.schema import jobs, turns
 from openeo_backend.store.types import now
@@ -37,11 +37,15 @@ class Lease:
 
 
 class Queue:
-    """What workers do with jobs."""
+    """What workers do with jobs.
 
-    def __init__(self, database: Database, settings: JobsSettings) -> None:
+    :param close: called when a run ends.
+    """
+
+    def __init__(self, database: Database, settings: JobsSettings, close: Close = no_accounts) -> None:
         self._database = database
         self._settings = settings
+        self._close = close
 
     def claim(self, worker: str) -> Lease | None:
         """The next job for a worker; None if there is nothing it may do.
@@ -63,6 +67,7 @@ class Queue:
                 "lost": jobs.c.lost + (1 if is_lost else 0),
                 "lease_until": now() + self._settings.lease_seconds,
                 "updated": now(),
+                "usage": None,
             }
             if not is_lost:
                 values |= {"started": now(), "result": None, "result_attempt": None, "unpublished": None}
@@ -108,9 +113,12 @@ class Queue:
         }
         return self._end(lease, values, usage, entries)
 
-    def fail(self, lease: Lease, usage: Mapping[str, Any], entries: Iterable[Entry]) -> bool:
-        """End the job as error, with at least one entry that says why; False if it is not the worker's any more."""
-        return self._end(lease, {"status": "error"}, usage, entries)
+    def fail(self, lease: Lease, usage: Mapping[str, Any], entries: Iterable[Entry], charged: bool = True) -> bool:
+        """End the job as error, with at least one entry that says why; False if it is not the worker's any more.
+
+        :param charged: False for failures that are not the user's.
+        """
+        return self._end(lease, {"status": "error"}, usage, entries, charged)
 
     def retry(self, lease: Lease, usage: Mapping[str, Any], entries: Iterable[Entry], reason: Entry) -> bool:
         """The child was lost: have the job tried again or, after `jobs.attempts` lost ones, end it as error.
@@ -119,7 +127,7 @@ class Queue:
         """
         lost = lease.job.lost + 1
         if lost >= self._settings.attempts:
-            return self.fail(lease, usage, [*entries, reason])
+            return self.fail(lease, usage, [*entries, reason], charged=False)
         told = {**reason, "level": "warning", "message": f"{reason['message']} It is tried again ({lost} lost)."}
         return self._requeue(lease, lost, [*entries, told])
 
@@ -160,6 +168,7 @@ class Queue:
             if write_log(connection, _waits(job), [entry]):
                 values = {"status": "error", "finished": now(), "updated": now(), "waiting_for": None}
                 connection.execute(update(jobs).where(_waits(job)).values(**values))
+                self._closed(connection, job.id, charged=False)
 
     def abandon(self, lease: Lease) -> None:
         """The worker knows that its attempt is in vain: its files are to be deleted, now that it writes no more.
@@ -172,7 +181,14 @@ class Queue:
                 return
             trash.discard(connection, trash.prefix(lease.job.id, lease.attempt), 0)
 
-    def _end(self, lease: Lease, values: Mapping[str, Any], usage: Mapping[str, Any], entries: Iterable[Entry]) -> bool:
+    def _end(
+        self,
+        lease: Lease,
+        values: Mapping[str, Any],
+        usage: Mapping[str, Any],
+        entries: Iterable[Entry],
+        charged: bool = True,
+    ) -> bool:
         ended = {"finished": now(), "updated": now(), "usage": dict(usage), "worker": None, "lease_until": None}
         with self._database.write() as connection:
             if not write_log(connection, _owned(lease), entries):
@@ -180,7 +196,13 @@ class Queue:
             connection.execute(update(jobs).where(_owned(lease)).values(**values, **ended))
             if values["status"] == "error":
                 trash.discard(connection, trash.prefix(lease.job.id, lease.attempt), 0)
+            self._closed(connection, lease.job.id, charged)
             return True
+
+    def _closed(self, connection: Connection, id: str, charged: bool) -> None:
+        """A run has just ended."""
+        row = connection.execute(select(*COLUMNS).where(jobs.c.id == id)).mappings().one()
+        self._close(connection, job_of(row), charged)
 
     def _requeue(
         self, lease: Lease, lost: int, entries: Iterable[Entry], waiting: Mapping[str, Any] | None = None
@@ -212,6 +234,7 @@ class Queue:
             values = {"status": "error", "lost": row.lost + 1, "worker": None, "lease_until": None}
             connection.execute(update(jobs).where(which).values(**values, finished=now(), updated=now()))
             trash.discard(connection, trash.prefix(row.id, row.attempt), GRACE)
+            self._closed(connection, row.id, charged=False)
         return None
 
     def _next(self, connection: Connection) -> str | None:

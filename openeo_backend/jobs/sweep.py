@@ -30,6 +30,7 @@ def sweep(store: Store, objects: Objects, settings: JobsSettings) -> None:
     while expire_jobs(store, settings.metadata_days) == BATCH:
         pass
     store.requests.expire(REQUEST_DAYS)
+    store.reports.expire(settings.metadata_days)
     for prefix in store.trash.due():
         objects.delete(prefix)
         store.trash.forget(prefix)

@@ -21,7 +21,12 @@ _PRICED = {
     "input_megapixel": ("input_pixel", 1.0, "million samples read"),
     "stored_gb": ("storage", 1e9, "GB of results stored"),
 }
-_FIXED = {"job_start": "run of a batch job", "sync_request": "synchronous request"}
+
+#: The price of each kind of work as such, and what that is called.
+_FIXED: dict[Kind, tuple[str, str]] = {
+    "job": ("job_start", "run of a batch job"),
+    "request": ("sync_request", "synchronous request"),
+}
 
 
 class Tariff:
@@ -71,16 +76,22 @@ class Tariff:
 
     def fixed(self, plan: str | None, kind: Kind) -> float:
         """What a run costs at least."""
-        return self._prices["job_start" if kind == "job" else "sync_request"] if self.is_paid(plan) else 0.0
+        return self._prices[_FIXED[kind][0]] if self.is_paid(plan) else 0.0
 
     def costs(self, plan: str | None, kind: Kind, usage: Mapping[str, Any], budget: float | None = None) -> float:
         """What a run costs that used `usage` (openEO metrics), and never more than its budget."""
-        if not self.is_paid(plan):
-            return 0.0
-        total = self.fixed(plan, kind)
-        for price, (metric, units, _) in _PRICED.items():
-            total += self._prices[price] * amount(usage, metric) / units
+        total = sum(part for part, _ in self.parts(plan, kind, usage))
         return round(total if budget is None else min(total, budget), DECIMALS)
+
+    def parts(self, plan: str | None, kind: Kind, usage: Mapping[str, Any]) -> list[tuple[float, str]]:
+        """What costs are made of: amounts that are not 0, and in words what they are for."""
+        if not self.is_paid(plan):
+            return []
+        found = [(self.fixed(plan, kind), f"the {_FIXED[kind][1]}")]
+        for price, (metric, units, name) in _PRICED.items():
+            used = amount(usage, metric) / units
+            found.append((self._prices[price] * used, f"{used:,.6g} {name.replace('second', 'seconds', 1)}"))
+        return [part for part in found if part[0]]
 
     def _shown(self, name: str, plan: PlanSettings) -> dict[str, Any]:
         shown = {"name": name, "description": plan.description or self._describe(plan), "paid": plan.paid}
@@ -90,10 +101,10 @@ class Tariff:
     def _describe(self, plan: PlanSettings) -> str:
         if not plan.paid:
             return "Processing costs nothing."
-        units = {price: name for price, (_, _, name) in _PRICED.items()} | _FIXED
+        units = {price: name for price, (_, _, name) in _PRICED.items()} | dict(_FIXED.values())
         parts = [f"{self._prices[price]:g} per {unit}" for price, unit in units.items() if self._prices[price]]
         if not parts:
-            return f"Processing is charged in {self.currency} by the accounting service."
+            return f"Processing is charged in {self.currency}, as the accounting service decides."
         return f"Processing is charged by use, in {self.currency}: {', '.join(parts)}."
 
     def _name(self, plan: object) -> str | None:

@@ -18,7 +18,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from openeo_backend.errors import OpenEOError
 from openeo_backend.files.objects import Objects
+from openeo_backend.jobs.accounts import Accounts
 from openeo_backend.jobs.attempt import Attempt, StoredProcesses
+from openeo_backend.jobs.outbox import Outbox
 from openeo_backend.jobs.queue import Queue
 from openeo_backend.jobs.sweep import sweep
 from openeo_backend.jobs.waiting import look
@@ -54,7 +56,9 @@ class Worker:
     ) -> None:
         self.id = f"{socket.gethostname()[:60]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._store = store
-        self._queue = Queue(store.database, settings.jobs)
+        self._accounts = Accounts.open(settings)
+        self._outbox = Outbox(store.reports, self._accounts.service, settings.billing.accounting)
+        self._queue = Queue(store.database, settings.jobs, self._accounts.close)
         self._objects = objects
         self._runner = runner
         self._settings = settings
@@ -64,6 +68,7 @@ class Worker:
         self._ended = threading.Event()
         self._door = Door(settings.net, tuple(settings.catalog.sources))
         self._looking: threading.Thread | None = None
+        self._delivering: threading.Thread | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; then let running jobs end for `jobs.drain_seconds` and give back the others."""
@@ -94,6 +99,9 @@ class Worker:
             if self._looking is None or not self._looking.is_alive():
                 self._looking = threading.Thread(target=self._look, name="waiting-jobs", daemon=True)
                 self._looking.start()
+            if self._delivering is None or not self._delivering.is_alive():
+                self._delivering = threading.Thread(target=self._deliver, name="usage-reports", daemon=True)
+                self._delivering.start()
         except (SQLAlchemyError, OpenEOError) as error:
             log.warning("worker %s: trying again: %s", self.id, error)
 
@@ -104,6 +112,13 @@ class Worker:
         except (SQLAlchemyError, OpenEOError) as error:
             log.warning("worker %s: cannot look for what jobs wait for: %s", self.id, error)
 
+    def _deliver(self) -> None:
+        """Deliver reports of usage; in a thread, because the accounting service may be slow."""
+        try:
+            self._outbox.deliver()
+        except SQLAlchemyError as error:
+            log.warning("worker %s: cannot deliver reports of usage: %s", self.id, error)
+
     def _claim(self, folder: Path) -> bool:
         lease = self._queue.claim(self.id)
         if lease is None:
@@ -111,7 +126,15 @@ class Worker:
         log.info("worker %s: job %s, attempt %d", self.id, lease.job.id, lease.attempt)
         place = folder / f"{lease.job.id}-{lease.attempt}"
         attempt = Attempt(
-            lease, self._queue, self._objects, self._runner, self._settings, place, self._stored, self._ended.set
+            lease,
+            self._queue,
+            self._objects,
+            self._runner,
+            self._settings,
+            place,
+            self._stored,
+            self._accounts,
+            self._ended.set,
         )
         self._attempts.append(attempt)
         attempt.start()

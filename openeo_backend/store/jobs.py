@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -57,10 +57,19 @@ class Job:
     attempt: int
     lost: int
     limits: dict[str, Any] | None
+    payer: str | None
     waiting_for: str | None
     waiting_since: datetime | None
     result_attempt: int | None
     result: dict[str, Any] | None
+
+
+Close = Callable[[Connection, Job, bool], None]
+"""What is done in the transaction that ends a run: told the job as it is then, and whether the run is charged."""
+
+
+def no_accounts(connection: Connection, job: Job, charged: bool) -> None:
+    """Nobody keeps accounts."""
 
 
 @dataclass(frozen=True)
@@ -141,12 +150,16 @@ class Jobs:
                     hint="Stop it first (DELETE /jobs/{job_id}/results), or wait until it has ended.",
                 )
 
-    def delete(self, user: str, id: str) -> None:
+    def delete(self, user: str, id: str, close: Close = no_accounts) -> None:
         """Remove a job with its logs; its files go to the trash. A worker that has it notices.
 
+        :param close: called where it was running.
         :raises OpenEOError: JobNotFound.
         """
+        running = and_(_mine(user, id), jobs.c.status == "running")
         with self._database.write() as connection:
+            if connection.execute(update(jobs).where(running).values(status="canceled", finished=now())).rowcount:
+                close(connection, _get(connection, user, id), True)
             if not connection.execute(delete(jobs).where(_mine(user, id))).rowcount:
                 raise not_found(id)
             trash.discard(connection, trash.prefix(id), GRACE)
@@ -171,9 +184,10 @@ class Jobs:
             write_log(connection, _mine(user, id), entries)
         return True
 
-    def cancel(self, user: str, id: str) -> bool:
+    def cancel(self, user: str, id: str, close: Close = no_accounts) -> bool:
         """Stop a job: a queued one is created again, a running one canceled; its worker notices at its next beat.
 
+        :param close: called where it was running.
         :returns: False if it was neither: then nothing happens.
         :raises OpenEOError: JobNotFound.
         """
@@ -187,9 +201,10 @@ class Jobs:
                 if connection.execute(update(jobs).where(stopped).values(**values)).rowcount:
                     entry = {"level": "info", "message": f"The job was stopped by its user while it was {status}."}
                     write_log(connection, _mine(user, id), [entry])
-                    attempt = _get(connection, user, id).attempt
+                    job = _get(connection, user, id)
                     if status == "running":
-                        trash.discard(connection, trash.prefix(id, attempt), GRACE)
+                        trash.discard(connection, trash.prefix(id, job.attempt), GRACE)
+                        close(connection, job, True)
                     return True
             _get(connection, user, id)
         return False

@@ -76,8 +76,9 @@ class Reports:
             mine = usage_reports.c.key == report.key
             connection.execute(update(usage_reports).where(mine).values(sent=now(), next_try=None, problem=None))
             if costs is not None and report.job_id is not None:
-                run = (jobs.c.id == report.job_id) & (jobs.c.attempt == report.attempt) & jobs.c.costs.is_not(None)
-                connection.execute(update(jobs).where(run).values(costs=costs))
+                run = (jobs.c.id == report.job_id) & (jobs.c.attempt == report.attempt)
+                ended = jobs.c.status.in_(("finished", "error", "canceled"))
+                connection.execute(update(jobs).where(run, ended).values(costs=costs))
 
     def keep(self, report: Report, seconds: float, problem: str) -> None:
         """The service does not have the report, as far as we know: it is due again after `seconds`."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from openeo_backend.errors import OpenEOError
 from openeo_backend.store import logs
@@ -20,14 +20,25 @@ class Requests:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, user: str, id: str, log_level: str, entries: Iterable[Entry] = ()) -> None:
-        """Remember a request with what it has logged."""
+    def add(
+        self,
+        user: str,
+        id: str,
+        log_level: str,
+        entries: Iterable[Entry] = (),
+        close: Callable[[Connection], None] = lambda connection: None,
+    ) -> None:
+        """Remember a request with what it has logged.
+
+        :param close: called in the same transaction.
+        """
         kept = logs.keep(entries, log_level)
         with self._database.write() as connection:
             connection.execute(
                 insert(requests).values(id=id, user_id=user, log_level=log_level, log_count=len(kept), created=now())
             )
             logs.append(connection, request_logs, id, len(kept), kept)
+            close(connection)
 
     def log(self, user: str, id: str, entries: Iterable[Entry]) -> None:
         """Add log entries; those below the level of the request are dropped."""
