@@ -8,7 +8,7 @@ import json
 import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,6 +55,7 @@ class Node:
         self.seconds = seconds
         self.exchanges: list[Exchange] = []
         self._root = self.base_url
+        self._kept: dict[str, Any] = {}
         self._named: set[str] = {self.base_url}
         self._door = self._opened()
         self._cache: dict[tuple[Any, ...], tuple[Reply, Exchange]] = {}
@@ -108,7 +109,7 @@ class Node:
             for version in (versions if isinstance(versions, list) else [])
             if isinstance(version, dict) and isinstance(version.get("url"), str)
         ]
-        for version in sorted(found, key=_newest, reverse=True):
+        for version in sorted(found, key=newest, reverse=True):
             root: str = version["url"].rstrip("/")
             if isinstance(self._try(f"{root}/"), dict):
                 return root
@@ -223,6 +224,12 @@ class Node:
         """As :meth:`get_document`, without a token."""
         return self.get_document(path)
 
+    def once(self, name: str, compute: Callable[[], Any]) -> Any:
+        """What several checks need, computed by the first of them."""
+        if name not in self._kept:
+            self._kept[name] = compute()
+        return self._kept[name]
+
     def begin(self) -> None:
         """Forget the exchanges of the check before."""
         self.exchanges = []
@@ -273,12 +280,13 @@ class Node:
         """
         parts = urlsplit(url)
         host = f"{parts.scheme}://{parts.netloc}"
-        if host not in self._named and self._is_local:
+        if host not in self._named and self.is_local:
             self._named.add(host)
             self._door = self._opened()
 
     @cached_property
-    def _is_local(self) -> bool:
+    def is_local(self) -> bool:
+        """Whether the URL named leads to an address that is not public."""
         parts = urlsplit(self.base_url)
         try:
             found = socket.getaddrinfo(parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme, 443))
@@ -315,7 +323,8 @@ def items(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     return [entry for entry in found if isinstance(entry, dict)]
 
 
-def _newest(version: Mapping[str, Any]) -> tuple[bool, list[int]]:
+def newest(version: Mapping[str, Any]) -> tuple[bool, list[int]]:
+    """By what versions of a well-known document are sorted: production first, then by number."""
     numbers = [int(part) for part in re.findall(r"\d+", str(version.get("api_version")))[:3]]
     return version.get("production", True) is not False, numbers
 
