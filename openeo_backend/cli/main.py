@@ -143,6 +143,46 @@ def check(**common: Any) -> None:
     raise SystemExit(check_all(with_demo(settings), origins))
 
 
+@main.command()
+@click.argument("url")
+@click.option("--user", metavar="NAME", help="Name for HTTP Basic authentication; the password is asked for.")
+@click.option(
+    "--password", help="Password; better the variable OPENEO_REVIEW_PASSWORD.", envvar="OPENEO_REVIEW_PASSWORD"
+)
+@click.option(
+    "--token", help="Bearer token, such as oidc/CDSE/...; or OPENEO_REVIEW_TOKEN.", envvar="OPENEO_REVIEW_TOKEN"
+)
+@click.option(
+    "--profile",
+    "profiles",
+    multiple=True,
+    type=click.Choice(["L1", "L1A", "L1B", "L2", "L3", "L4", "LP"], case_sensitive=False),
+    help="Profile to look at; may be given several times [LP: the federation].",
+)
+@click.option("--format", type=click.Choice(["table", "json", "html"]), default="table", help="Form of the report.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File for the report.")
+@click.option(
+    "--declaration",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="What cannot be seen from outside, declared by the provider (TOML, see docs/review.md).",
+)
+@click.option(
+    "--timeout", type=click.FloatRange(min=0.1), default=30, help="Longest wait for an answer in seconds [30]."
+)
+@told
+def review(url: str, user: str | None, password: str | None, profiles: tuple[str, ...], **options: Any) -> None:
+    """Review the openEO back-end at URL: what the openEO profiles and the CDSE federation require of it.
+
+    Anonymous checks always run; those that need a user or run small jobs only with a token, or a name and password.
+    Exit status 0 when no required check failed, 1 when one did, 2 where there is no openEO back-end.
+    """
+    from openeo_backend.cli.reviewing import review_url
+
+    if user is not None and password is None:
+        password = click.prompt("Password", hide_input=True, err=True)
+    raise SystemExit(review_url(url, user=user, password=password, profiles=profiles or ("LP",), **options))
+
+
 @main.command("db-upgrade")
 @settings_options
 @told

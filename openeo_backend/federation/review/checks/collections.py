@@ -199,8 +199,13 @@ def complements_the_federation(node: Node) -> Verdict:
     """Collections add to what the federation has: no id is taken, but those of harmonised datasets"""
     known = node.declares("federation", "collections")
     taken = (set(map(str, known)) if isinstance(known, list) else set(_FEDERATED)) - set(HARMONISED)
-    wrong = [f"{id} is there already" for id in _ids(node) if id in taken]
-    return judged(wrong, "No id is taken.", expected="other data, or a harmonised id")
+    found = [f"{id} is there already" for id in _ids(node) if id in taken]
+    if found and known is None:
+        return warned(
+            f"As far as this list goes: {listed(found)}.",
+            expected="other data; name the ids of the federation in [federation] collections to compare with them",
+        )
+    return judged(found, "No id is taken.", expected="other data, or a harmonised id")
 
 
 @check("COL-0b", profile="LP", kind="anonymous", source=FEDERATION_COLLECTIONS)
