@@ -38,6 +38,12 @@ class ServerSettings(Section):
     """Description (CommonMark) in the capabilities."""
     id: str = "openeo-backend"
     """Identifier of this back-end in the capabilities."""
+    contact: str | None = None
+    """Where users get help: a URL, or an e-mail address (link `contact` in the capabilities)."""
+    terms_of_service: str | None = None
+    """URL of the terms of service (link in the capabilities)."""
+    privacy_policy: str | None = None
+    """URL of the privacy policy (link in the capabilities)."""
     threads: int = 8
     """Request threads of the API process."""
     production_1_3: bool = False

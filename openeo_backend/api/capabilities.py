@@ -49,8 +49,10 @@ def capabilities() -> Response:
             "conformsTo": conformance_classes(),
             "endpoints": list(endpoints()),
             "billing": BILLING,
+            "retention": retention(),
+            "limits": limits(),
             "processing:software": software(),
-            "links": links(),
+            "links": [*links(), *of_the_provider()],
         }
     )
     response.vary.add("Accept")
@@ -85,6 +87,18 @@ def endpoints() -> Iterable[dict[str, Any]]:
         found.setdefault(path, set()).update(rule.methods or ())
     for path in sorted(found):
         yield {"path": path, "methods": [method for method in _METHODS if method in found[path]]}
+
+
+def retention() -> dict[str, float]:
+    """How long jobs are kept."""
+    jobs = backend().settings.jobs
+    return {"results_days": jobs.results_days, "metadata_days": jobs.metadata_days}
+
+
+def limits() -> dict[str, float]:
+    """How long a synchronous request may take, and how long signed links are good."""
+    settings = backend().settings
+    return {"sync_seconds": settings.limits.sync_seconds, "signed_url_days": settings.store.signed_url_days}
 
 
 @cache
@@ -133,3 +147,17 @@ def links() -> list[dict[str, str]]:
             "title": "Documentation of the Python client",
         },
     ]
+
+
+def of_the_provider() -> list[dict[str, str]]:
+    """Links to who runs this back-end, and to what users agree."""
+    server = backend().settings.server
+    contact = server.contact
+    if contact and "@" in contact and ":" not in contact:
+        contact = f"mailto:{contact}"
+    titles = {
+        "contact": (contact, "Help"),
+        "terms-of-service": (server.terms_of_service, "Terms of service"),
+        "privacy-policy": (server.privacy_policy, "Privacy policy"),
+    }
+    return [{"rel": rel, "href": href, "title": title} for rel, (href, title) in titles.items() if href]
