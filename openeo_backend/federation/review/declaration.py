@@ -24,6 +24,8 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "federation": ("collections",),
     "credits": ("tariff",),
     "previous": ("report",),
+    "trial": ("collection", "spatial_extent", "temporal_extent", "bands", "collections", "many", "job_seconds"),
+    "accounts": ("other", "without_credits"),
 }
 
 

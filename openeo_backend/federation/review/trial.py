@@ -16,6 +16,7 @@ from openeo_backend.errors import OpenEOError
 from openeo_backend.federation.review import graphs
 from openeo_backend.federation.review.check import Exchange
 from openeo_backend.federation.review.place import Place, choose
+from openeo_backend.federation.review.rasters import read_netcdf
 from openeo_backend.federation.review.record import Record
 from openeo_backend.net.door import Reply
 
@@ -104,6 +105,22 @@ class Trial:
         reply, exchange = self._computed[key]
         self._node.cite(exchange)
         return reply
+
+    @property
+    def netcdf(self) -> Reply:
+        """The pixels of the place as netCDF."""
+        return self.compute(graphs.chain(graphs.load(self.place), graphs.save("netCDF")))
+
+    @property
+    def dates(self) -> int:
+        """How many dates the place has.
+
+        :raises OpenEOError: FileContentInvalid, UnexpectedAnswer where nobody can know.
+        """
+        reply = self.netcdf
+        if reply.status != 200:
+            raise OpenEOError("UnexpectedAnswer", f"POST /result for netCDF answers with HTTP status {reply.status}.")
+        return max((len(times) for times in read_netcdf(reply.content).times.values()), default=0)
 
     # ------------------------------------------------------------------------------------------------ stored processes
 
