@@ -17,6 +17,18 @@ _COLORS = {
     "not-applicable": "#5f6670",
 }
 
+_FAMILIES = {
+    "API": "API",
+    "PROC": "Processes",
+    "FF": "File formats",
+    "COL": "Collections",
+    "AUTH": "Authentication",
+    "ACC": "Credits",
+    "JOB": "Job options",
+    "CON": "Contract and operation",
+    "MERGE": "Merging by the aggregator",
+}
+
 _STYLE = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
@@ -27,7 +39,7 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; ma
 dt { color: #5f6670; } dd { margin: 0; overflow-wrap: anywhere; }
 .filter { margin: 0 .2rem 0 0; vertical-align: middle; accent-color: #0b5cad; }
 .label { margin-right: 1rem; white-space: nowrap; cursor: pointer; }
-.badge { display: inline-block; min-width: 7.5rem; padding: .05rem .5rem; border-radius: .3rem; color: #fff;
+.badge { display: inline-block; min-width: 8.2rem; padding: .05rem .5rem; border-radius: .3rem; color: #fff;
   font-size: .85rem; font-weight: 600; text-align: center; }
 details { border: 1px solid #d5dae0; border-radius: .4rem; margin: .4rem 0; padding: .4rem .7rem;
   break-inside: avoid; }
@@ -37,6 +49,7 @@ summary code { display: inline-block; min-width: 9.5rem; font-weight: 600; margi
 .why { margin: .5rem 0; overflow-wrap: anywhere; }
 pre { background: #f6f8fa; border-radius: .3rem; padding: .6rem; margin: .4rem 0; font-size: .8rem;
   white-space: pre-wrap; overflow-wrap: anywhere; }
+h2 { font-size: 1.15rem; margin: 1.5rem 0 .4rem; break-after: avoid; }
 h3 { font-size: .95rem; margin: .8rem 0 .2rem; overflow-wrap: anywhere; }
 a { color: #0b5cad; overflow-wrap: anywhere; }
 @media print {
@@ -73,7 +86,11 @@ def _page(document: Mapping[str, Any]) -> Iterator[str]:
         )
     yield '<p class="hint level">The boxes show and hide; a click tells what was asked and answered.</p>'
     yield "<main>"
+    family = None
     for entry in document["checks"]:
+        if (own := entry["id"].partition("-")[0]) != family:
+            family = own
+            yield f"<h2>{escape(_FAMILIES.get(own, own))}</h2>"
         yield from _entry(entry)
     yield "</main>\n</body>\n</html>"
 
