@@ -9,16 +9,19 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from openeo_backend.errors import OpenEOError
 from openeo_backend.federation.review import graphs
 from openeo_backend.federation.review.check import Exchange
-from openeo_backend.federation.review.place import Place, choose
+from openeo_backend.federation.review.place import Place, choose, interval, labels, place_of, written
 from openeo_backend.federation.review.rasters import read_netcdf
 from openeo_backend.federation.review.record import Record
 from openeo_backend.net.door import Reply
+from openeo_backend.observe.clock import now
 
 if TYPE_CHECKING:
     from openeo_backend.federation.review.node import Node
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
 ENDED = ("finished", "error", "canceled")
 #: Processes and jobs made to see whether lists are whole.
 MANY = 60
+#: Pixels along a side of a file that is large enough for tiles and overviews.
+MANY_PIXELS = 700
+#: Collections that are loaded, where the declaration names none.
+LOADED = 4
 #: Longest wait for a job.
 JOB_SECONDS = 1800
 #: Longest wait for a synchronous request.
@@ -110,6 +117,46 @@ class Trial:
     def netcdf(self) -> Reply:
         """The pixels of the place as netCDF."""
         return self.compute(graphs.chain(graphs.load(self.place), graphs.save("netCDF")))
+
+    @cached_property
+    def collections(self) -> list[str]:
+        """Ids of the collections that are loaded (declaration: `trial.collections`)."""
+        named = self._node.declares("trial", "collections")
+        if isinstance(named, list) and named:
+            return [str(id) for id in named]
+        listed = sorted({str(entry["id"]) for entry in self._node.collections if entry.get("id")})
+        first = self.place.collection
+        return [first, *(id for id in listed if id != first)][:LOADED]
+
+    def loaded(self, id: str) -> tuple[Place, Reply]:
+        """Some pixels of a collection as netCDF: of some weeks, or of all its time where they have none.
+
+        :raises OpenEOError: CollectionNotFound where its metadata do not say where and when there are data.
+        """
+        place = place_of(self._node, id)
+        reply = self.compute(graphs.chain(graphs.load(place), graphs.save("netCDF")))
+        start, end = interval(self._node.collection(id))
+        if reply.status >= 400 and start is not None:
+            place = replace(place, interval=(written(start), written((end or now()) + timedelta(seconds=1))))
+            reply = self.compute(graphs.chain(graphs.load(place), graphs.save("netCDF")))
+        return place, reply
+
+    @property
+    def five_bands(self) -> list[str]:
+        """Five bands of the collection, where it has so many."""
+        known = labels(self._node.collection(self.place.collection))
+        return (
+            [*self.place.bands, *(name for name in known if name not in self.place.bands)][:5] if len(known) > 4 else []
+        )
+
+    @property
+    def large(self) -> Reply:
+        """One band of the place as a GeoTIFF file with many small pixels."""
+        place = self.place
+        metres = (place.box[3] - place.box[1]) * 111_320 / MANY_PIXELS
+        finer = {"projection": 3857, "resolution": round(metres, 3)}
+        steps = graphs.flat(place, bands=place.bands[:1])
+        return self.compute(graphs.chain(*steps, ("resample_spatial", finer), graphs.save("GTiff")))
 
     @property
     def dates(self) -> int:

@@ -257,9 +257,15 @@ def whole_extent_in_a_file(node: Node) -> Verdict:
 @check("FF-4", profile="LP", kind="job", source=FEDERATION_FILE_FORMATS)
 def files_are_cloud_optimized(node: Node) -> Verdict:
     """GeoTIFF: files are cloud optimized"""
-    tiff = _first(node)
+    small, reply = _first(node), node.trial.large
     expected = "tiles and overviews where it is large, directories before the data"
-    return judged(list(tiff.problems), f"{tiff.width} x {tiff.height} pixels, optimized.", expected=expected)
+    problems = answers.status("POST /result for a larger GeoTIFF", reply, 200)
+    if problems:
+        return judged(problems, "", expected=expected)
+    large = read_tiff(reply.content)
+    problems = [f"a file of {tiff.width} x {tiff.height} pixels: {text}" for tiff in (small, large)
+                for text in tiff.problems]  # fmt: skip
+    return judged(problems, f"Also one of {large.width} x {large.height} pixels.", expected=expected)
 
 
 @check("FF-8", profile="LP", kind="job", source=GUIDE, level="recommended")
