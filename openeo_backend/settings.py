@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from openeo_backend.sections.billing import BillingSettings
+from openeo_backend.sections.identity import AuthSettings, RoleSettings
 from openeo_backend.sections.section import Section
 
 PREFIX = "OPENEO_BACKEND__"
@@ -160,28 +161,6 @@ class JobsSettings(Section):
     """How long results are kept."""
     metadata_days: float = 365
     """How long a job's metadata are kept."""
-
-
-class AuthSettings(Section):
-    basic: bool = False
-    """Offer HTTP Basic authentication (users made with `openeo-backend user add`)."""
-    token_hours: float = 24
-    """How long a token from /credentials/basic is valid."""
-
-
-class RoleSettings(Section):
-    priority: int = 0
-    """Jobs of higher priorities go before others."""
-    per_user: int | None = None
-    """Running jobs per user, instead of `jobs.per_user`."""
-    max_runtime_seconds: float | None = None
-    """Longest run of a job, instead of `jobs.max_runtime_seconds`."""
-    max_memory_mb: int | None = None
-    """Most memory of a job, instead of `jobs.max_memory_mb`."""
-    threads: int | None = None
-    """Threads per evaluation, instead of `compute.threads`."""
-    sync_samples: float | None = None
-    """Most input samples of a synchronous request, instead of `limits.sync_samples`."""
 
 
 class NetSettings(Section):

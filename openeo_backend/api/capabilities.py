@@ -17,6 +17,7 @@ from openeo_backend.api.billing import BILLING
 from openeo_backend.api.documents import document
 from openeo_backend.api.urls import VERSIONS, host_url, root_url, short_version, url
 from openeo_backend.api.versions import is_production
+from openeo_backend.auth.bearer import offers_oidc
 
 blueprint = Blueprint("capabilities", __name__)
 
@@ -67,11 +68,15 @@ def conformance() -> Response:
 
 
 def conformance_classes() -> list[str]:
+    settings, classes = backend().settings, []
+    if short_version() == "1.3" and offers_oidc(settings):
+        classes.append("https://api.openeo.org/1.3.0/authentication/jwt")
     return [
         f"https://api.openeo.org/{VERSIONS[short_version()]}",
         "https://api.openeo.org/extensions/processing-parameters/0.1.0",
         "https://api.stacspec.org/v1.0.0/core",
         "https://api.stacspec.org/v1.0.0/collections",
+        *classes,
     ]
 
 

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from flask import Blueprint, Response, current_app, jsonify, request
 
-from openeo_backend.api.access import backend, listed_when, public, unlisted
+from openeo_backend.api.access import backend, listed_when, public
 from openeo_backend.api.documents import document
 from openeo_backend.auth.basic import read_basic
-from openeo_backend.auth.bearer import offers_basic
+from openeo_backend.auth.bearer import offers_basic, offers_oidc
+from openeo_backend.auth.oidc import describe, providers_of
 from openeo_backend.auth.throttle import Throttle
 from openeo_backend.errors import OpenEOError
 
@@ -56,7 +57,8 @@ def basic() -> Response:
 
 @blueprint.get("/credentials/oidc")
 @public
-@unlisted
+@listed_when(offers_oidc)
 def oidc() -> Response:
-    """The OpenID Connect providers: none yet, which it says, and which is why the capabilities do not list it."""
-    return document({"providers": []})
+    """The OpenID Connect providers, the default one first; without any, an empty list that nothing points to."""
+    providers = providers_of(backend().settings)
+    return document({"providers": [describe(id, provider) for id, provider in providers.items()]})

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from openeo_backend.auth.oidc import Oidc, providers_of
 from openeo_backend.auth.user import User
 from openeo_backend.errors import OpenEOError
 from openeo_backend.settings import Settings
 from openeo_backend.store.store import Store
 from openeo_backend.store.users import Account
 
-#: `verify(provider, token) -> User | None`; None for a token that is not (or no longer) valid.
+#: `verify(provider, token) -> User | None`; None for a token that is not (or no longer) valid, or an OpenEOError that
+#: says more. The provider is empty for bare tokens: each method tells by None that one may be another's.
 Verify = Callable[[str, str], User | None]
 
 _LOGIN = "Log in again for a new token."
@@ -23,6 +25,11 @@ _LOGIN = "Log in again for a new token."
 def offers_basic(settings: Settings) -> bool:
     """Whether people can log in with a name and a password."""
     return settings.auth.basic or settings.demo.enabled
+
+
+def offers_oidc(settings: Settings) -> bool:
+    """Whether people can log in at an OpenID Connect provider."""
+    return bool(providers_of(settings))
 
 
 def user_of(account: Account) -> User:
@@ -47,13 +54,15 @@ class Authenticator:
                 return user_of(account) if account else None
 
             methods["basic"] = basic
+        if offers_oidc(settings):
+            methods["oidc"] = Oidc.of(settings)
         return cls(methods)
 
     def __call__(self, header: str | None) -> User:
         """The user that a header proves.
 
         :raises OpenEOError: AuthenticationRequired without one; AuthenticationSchemeInvalid for another scheme than
-            Bearer; TokenInvalid.
+            Bearer; TokenInvalid; and what the methods raise.
         """
         if not header or not header.strip():
             raise OpenEOError(

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from openeo_backend.settings import RoleSettings, Settings
+from openeo_backend.sections.identity import RoleSettings
+from openeo_backend.settings import Settings
 
 
 @dataclass(frozen=True)
