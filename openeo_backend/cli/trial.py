@@ -20,7 +20,8 @@ from openeo_backend.backend import Backend
 from openeo_backend.errors import OpenEOError
 from openeo_backend.jobs.worker import Worker
 from openeo_backend.net.door import Door, Reply
-from openeo_backend.settings import AuthSettings, CatalogSettings, Settings
+from openeo_backend.sections.identity import AuthSettings
+from openeo_backend.settings import CatalogSettings, Settings
 from openeo_backend.store import trash
 
 USER = "check"
