@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import jsonschema
 import pystac
 import pytest
-from referencing import Registry, Resource
+from stac_schemas import Validate, validator
 
 from openeo_backend.run import results
 from openeo_backend.store.jobs import Job
@@ -113,39 +112,10 @@ LINKS = results.Links(
     item=lambda id: f"https://oeo.example/items/{id}?signature=i",
 )
 
-Validate = Callable[[dict[str, Any]], None]
-
 
 @pytest.fixture(scope="module")
 def validate(shared: Path) -> Validate:
-    """Checks a document against the schemas of STAC 1.0.0 and of the extensions that are there."""
-    folder = shared / "spec" / "stac-schemas"
-    documents = {f"https://{path.relative_to(folder)}": json.loads(path.read_text()) for path in folder.rglob("*.json")}
-    # PROJJSON is not there and not used; all that matters is that it is an object.
-    documents["https://proj.org/schemas/v0.4/projjson.schema.json"] = {"type": "object"}
-    schemas = {schema.get("$id", url).rstrip("#"): schema for url, schema in documents.items()} | documents
-    registry: Any = Registry().with_resources(
-        (url, Resource.from_contents(schema, default_specification=_draft7())) for url, schema in schemas.items()
-    )
-    core = "https://schemas.stacspec.org/v1.0.0"
-    main = {
-        "Feature": f"{core}/item-spec/json-schema/item.json",
-        "Collection": f"{core}/collection-spec/json-schema/collection.json",
-    }
-
-    def check(document: dict[str, Any]) -> None:
-        checked = [main[document["type"]], *(url for url in document["stac_extensions"] if url in schemas)]
-        assert results.EXTENSIONS["datacube"] in schemas
-        for url in checked:
-            jsonschema.Draft7Validator(schemas[url], registry=registry).validate(document)
-
-    return check
-
-
-def _draft7() -> Any:
-    from referencing.jsonschema import DRAFT7
-
-    return DRAFT7
+    return validator(shared)
 
 
 @pytest.mark.parametrize("files", [FILES, FILES[:1], FILES[2:3], [], None])
@@ -198,16 +168,18 @@ def test_paths_of_this_machine_are_not_told() -> None:
     assert [link["href"] for link in links if link["rel"] == "derived_from"] == ["https://stac.example/c"]
 
 
-def test_inputs_in_files_of_this_machine_are_told_by_their_collection() -> None:
-    local = {**PROVENANCE, "items": ["/srv/archive/a.json", "https://stac.example/c"], "collections": ["OURS", "OTHER"]}
-    found = job(FILES, provenance=local)
-    links = replace(LINKS, collection={"OURS": "https://oeo.example/collections/OURS"}.get)
-    expected = ["https://stac.example/c", "https://oeo.example/collections/OURS"]
-    id = next(iter(results.items(found)))
-    item = results.item(found, id, links)
-    assert item is not None
-    for document in (results.collection(found, links), item):
+def test_inputs_in_files_of_this_machine_are_linked_where_the_api_shows_them() -> None:
+    items = ["collections/A/items/one", "https://stac.example/b", "/data/c.json", "file:///data/d.json"]
+    made = job(FILES, provenance={**PROVENANCE, "items": items})
+    links = replace(LINKS, input=lambda path: f"https://oeo.example/{path}")
+    expected = ["https://oeo.example/collections/A/items/one", "https://stac.example/b"]
+    feature = results.feature(made, links)
+    item = results.item(made, "j-1_2024-05-11", links)
+    for document in (results.collection(made, links), feature, item):
+        assert document is not None
         assert [link["href"] for link in document["links"] if link["rel"] == "derived_from"] == expected
+    unknown = results.collection(made, LINKS)["links"]
+    assert [link["href"] for link in unknown if link["rel"] == "derived_from"] == expected[1:]
 
 
 def test_an_asset_says_all_about_its_file() -> None:
