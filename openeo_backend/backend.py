@@ -9,6 +9,7 @@ from typing import Any
 
 from openeo_backend.auth.user import User
 from openeo_backend.catalog.catalog import Catalog
+from openeo_backend.catalog.viewer import Viewer
 from openeo_backend.errors import OpenEOError
 from openeo_backend.files.objects import Objects, open_objects
 from openeo_backend.files.places import database_url, objects_place, open_signer
@@ -74,7 +75,8 @@ class Backend:
         :param most: most samples that it may read, instead of those of a batch job.
         """
         most = self.settings.limits.job_samples if most is None else most
-        return self.engine.plan(process, stored=self.stored(user.id) if user is not None else {}, most=most)[1]
+        engine = self.engine.seen_by(Viewer.of(user))
+        return engine.plan(process, stored=self.stored(user.id) if user is not None else {}, most=most)[1]
 
     def stored(self, user: str) -> dict[str, Mapping[str, Any]]:
         """The stored processes of a user by id."""

@@ -67,6 +67,8 @@ class StoreSettings(Section):
 
 
 class CollectionSettings(Section):
+    id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.~-]+$")
+    """Id to publish the collection under instead of the catalog's."""
     apply_scale: bool = False
     """Apply the published scale and offset when loading."""
     mosaic: Literal["solar_day", "utc_day", "none"] = "solar_day"
@@ -75,15 +77,31 @@ class CollectionSettings(Section):
     """Title instead of the catalog's."""
     description: str | None = None
     """Description instead of the catalog's."""
+    common_name: str | None = None
+    """Name that the dataset has in all back-ends of a federation, such as SENTINEL2_L2A."""
+    experimental: bool | None = None
+    """Whether the collection may change or go without notice."""
+    deprecated: bool | None = None
+    """Whether the collection will go; `successor` tells what to use instead."""
+    successor: str | None = None
+    """URL of the collection to use instead (link `successor-version`)."""
+    commercial: bool = False
+    """Whether the data must be ordered (`order:status`: orderable)."""
+    terms: str | None = None
+    """URL of the licence or the terms of use (link `license`)."""
+    roles: list[str] = Field(default_factory=list)
+    """Only users with one of these roles find and load the collection; empty: everybody does."""
+    hidden: bool = False
+    """With `roles`: users who lack them are told that the collection does not exist, not which roles they lack."""
     metadata: dict[str, Any] = Field(default_factory=dict)
-    """Members that replace those of the published collection metadata."""
+    """Changes of the collection's metadata, as JSON Merge Patch: objects are merged, all else is replaced."""
 
 
 class CatalogSettings(Section):
     sources: list[str] = Field(default_factory=list)
     """STAC catalogs to publish: paths or URLs of static catalogs, collections, or STAC APIs."""
     collections: dict[str, CollectionSettings] = Field(default_factory=dict)
-    """Settings by collection id."""
+    """Settings by collection id, as the catalog gives it."""
     buckets: list[str] = Field(default_factory=list)
     """S3 buckets that items may refer to, read with the AWS_* credentials of the environment."""
     max_items: int = 20_000

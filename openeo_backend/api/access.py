@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from flask import current_app, g, request
 
 from openeo_backend.auth.user import User
+from openeo_backend.catalog.viewer import Viewer
 from openeo_backend.settings import Settings
 
 if TYPE_CHECKING:
     from openeo_backend.backend import Backend
+    from openeo_backend.catalog.catalog import Catalog
 
 #: Key of the back-end in `app.extensions`.
 BACKEND = "openeo_backend"
@@ -79,6 +81,15 @@ def optional_user() -> User | None:
     :raises OpenEOError: for credentials that are wrong.
     """
     return current_user() if request.headers.get("Authorization") else None
+
+
+def visible_catalog() -> Catalog:
+    """The catalog as the user of this request may see it; credentials count where it differs between users only.
+
+    :raises OpenEOError: for credentials that are wrong.
+    """
+    catalog = backend().catalog
+    return catalog.seen_by(Viewer.of(optional_user())) if catalog.differs else catalog
 
 
 def require_user() -> None:

@@ -27,13 +27,13 @@ def estimate_job(job_id: str) -> Response:
     validate(job.process)
     slots: Slots = current_app.extensions[SLOTS]
     with slots.hold():
-        outcome = _measure(job)
+        outcome = _measure(job, current_user().roles)
     if outcome.error is not None:
         raise _told(outcome)
     return jsonify(estimate(outcome.value, store.jobs.recent_usage(), clock.now()))
 
 
-def _measure(job: Job) -> Outcome:
+def _measure(job: Job, roles: Iterable[str]) -> Outcome:
     """The size of the job's plan, found out in a child: graphs and catalogs may be large, and not ours."""
     settings, id = backend().settings, f"e-{uuid.uuid4().hex}"
     folder = settings.data_dir / FOLDER / id
@@ -53,6 +53,7 @@ def _measure(job: Job) -> Outcome:
     try:
         return backend().runner(request, lambda event: None, lambda: False)
     finally:
+        roles=sorted(roles),
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -144,10 +144,10 @@ def _links(job: Job, is_partial: bool, expires: datetime, own: list[dict[str, An
     def item(id: str) -> str:
         return _signed(f"/results/{job.id}/{attempt}/items/{quote(id)}", ("item", job.id, attempt, id), expires)
 
-    def collection(id: str) -> str | None:
-        return url(f"/collections/{quote(id)}") if id in backend().catalog.ids() else None
+    def input(path: str) -> str:
+        return url(f"/{path}")
 
-    return results.Links(_signed_results(job, is_partial, expires), expires, file, item, own or [], collection)
+    return results.Links(_signed_results(job, is_partial, expires), expires, file, item, own or [], input)
 
 
 def _signed_results(job: Job, is_partial: bool, expires: datetime) -> str:

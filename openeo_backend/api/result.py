@@ -60,6 +60,7 @@ def compute() -> Response:
             folder=folder,
             user=user.id,
             title=body.get("title") if isinstance(body.get("title"), str) else None,
+            roles=sorted(user.roles),
             processes=backend().stored(user.id),
             options=chosen,
             log_level=log_level,

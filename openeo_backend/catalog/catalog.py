@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -21,12 +23,14 @@ from openeo_backend.catalog.levels import DIGITAL_NUMBERS, optical_levels, radar
 from openeo_backend.catalog.load import Assembler, Assembly
 from openeo_backend.catalog.mosaic import Step, group
 from openeo_backend.catalog.own import Result, Results, is_result, refuse_unfinished, source_of
+from openeo_backend.catalog.published import Published
 from openeo_backend.catalog.queryables import queryables
 from openeo_backend.catalog.read import Handles
 from openeo_backend.catalog.request import LoadRequest, Surroundings
 from openeo_backend.catalog.search import Search, find, no_data
 from openeo_backend.catalog.series import Series
-from openeo_backend.catalog.sources import Source
+from openeo_backend.catalog.sources import ItemQuery, Source, links
+from openeo_backend.catalog.viewer import Viewer, Withheld, not_found, place_of
 from openeo_backend.cube import Cube, Provenance
 from openeo_backend.cube.extent import Interval, parse_area, parse_interval, parse_surroundings
 from openeo_backend.errors import OpenEOError
@@ -38,49 +42,88 @@ _SAMPLE = 20
 
 
 class Catalog:
-    """The collections of all sources.
+    """The collections of all sources, as one user sees them: at first as somebody unknown does.
 
     :param sources: paths and URLs of static catalogs, collections and STAC APIs.
     :param results: results of jobs that may be loaded.
+    :param outside: the way out to addresses that users name; by default that to the sources.
     :raises SettingsError: for a source that cannot be used, in one line.
     """
 
     def __init__(
-        self, sources: Iterable[str], settings: CatalogSettings, door: Door, results: Results | None = None
+        self,
+        sources: Iterable[str],
+        settings: CatalogSettings,
+        door: Door,
+        results: Results | None = None,
+        outside: Door | None = None,
     ) -> None:
         self._settings = settings
         self._door = door
+        self._outside = outside or door
+        self._buckets: Sequence[str] = settings.buckets
         self._results = results
-        self._sources = [open_source(address, door, settings.max_items, settings.search_seconds) for address in sources]
-        self._exported = ExportedSource(settings.exports, door, settings.max_items) if settings.exports else None
-        if self._exported is not None:
-            self._sources.append(self._exported)
+        self._viewer = Viewer()
+        opened = [open_source(address, door, settings.max_items, settings.search_seconds) for address in sources]
+        self._sources = [Published(source, settings.collections) for source in opened]
+        self._places = [place_of(address) for address in sources]
+        if settings.exports:
+            exported = ExportedSource(settings.exports, door, settings.max_items)
+            self._sources.append(Published(exported, settings.collections, grows=True))
         self._described: dict[str, dict[str, Any]] = {}
-        unknown = set(settings.collections) - set(self.ids())
+        unknown = set(settings.collections) - {id for source in self._sources for id in source.source.ids()}
         if unknown and self._sources:
             raise SettingsError(
                 f"catalog.collections names collections that no source has: {', '.join(sorted(unknown))}"
             )
 
+    def seen_by(self, viewer: Viewer) -> Catalog:
+        """The same catalog with the collections that somebody may see."""
+        catalog = copy(self)
+        catalog._viewer = viewer
+        return catalog
+
+    @property
+    def differs(self) -> bool:
+        """Whether users with different roles see different collections."""
+        return any(settings.roles for settings in self._settings.collections.values())
+
     def ids(self) -> list[str]:
-        """Ids of all collections; of several with one id the first source's is meant."""
-        return list(dict.fromkeys(id for source in self._sources for id in source.ids()))
+        """Ids of all collections that may be seen; of several with one id the first source's is meant."""
+        by_id: dict[str, Published] = {}
+        for source in self._sources:
+            for id in source.ids():
+                by_id.setdefault(id, source)
+        return [id for id, source in by_id.items() if self._viewer.may(source.settings(id))]
+
+    def is_taken(self, id: str) -> bool:
+        """Whether there is a collection with an id, whoever may see it."""
+        return any(id in source.ids() for source in self._sources)
 
     def collections(self) -> list[dict[str, Any]]:
-        """All collections as openEO publishes them."""
+        """All collections that may be seen, as openEO publishes them."""
         return [self.collection(id) for id in self.ids()]
 
     def collection(self, id: str) -> dict[str, Any]:
         """A collection as openEO publishes it, in STAC 1.0.0, with links to the outside only.
 
-        :raises OpenEOError: CollectionNotFound.
+        :raises OpenEOError: CollectionNotFound, also for one that may not be seen.
         """
         source = self._source(id)
-        if id not in self._described or source is self._exported:
+        if id not in self._described or source.grows:
             self._described[id] = describe(
-                source.collection(id), source.sample(id), self._settings_of(id), source.complete()
+                source.collection(id), source.sample(id), source.settings(id), source.complete()
             )
         return dict(self._described[id])
+
+    def require(self, id: str) -> None:
+        """Whether a collection may be loaded.
+
+        :raises OpenEOError: CollectionNotFound; PermissionsInsufficient, with the roles that a user lacks.
+        """
+        source = next((source for source in self._sources if id in source.ids()), None)
+        if source is None or not self._viewer.may(source.settings(id)):
+            raise self._viewer.refuse(id, source.settings(id) if source else None)
 
     def queryables(self, id: str) -> dict[str, Any]:
         """What items of a collection can be filtered by, as JSON Schema without `$id`.
@@ -90,12 +133,31 @@ class Catalog:
         source = self._source(id)
         return queryables(id, source.queryables(id), source.sample(id))
 
+    def items(self, id: str, query: ItemQuery) -> list[Item]:
+        """Items of a collection, the oldest first.
+
+        :raises OpenEOError: CollectionNotFound.
+        """
+        return self._source(id).items(id, replace(query, most=self._settings.max_items))
+
+    def items_elsewhere(self, id: str) -> str | None:
+        """The address at which the STAC API that a collection comes from lists its items.
+
+        :raises OpenEOError: CollectionNotFound.
+        """
+        source = self._source(id)
+        if source.complete():
+            return None
+        return next((href for href in links(source.collection(id), "", "items") if is_url(href)), None)
+
     def load(self, id: str, request: LoadRequest, env: Surroundings) -> Cube:
         """A lazy cube of a collection of this back-end.
 
         :raises OpenEOError: CollectionNotFound, NoDataAvailable, TemporalExtentEmpty, ProcessParameterInvalid.
         """
-        return self._load(self._source(id), id, request, env, self._settings_of(id))
+        self.require(id)
+        source = self._source(id)
+        return self._load(source, id, request, env, source.settings(id))
 
     def least(self, id: str, request: LoadRequest, hint: LoadHints) -> Least | None:
         """The least that loading a collection reads, told without searching items; None where that is not known.
@@ -114,11 +176,14 @@ class Catalog:
         if own is not None:
             return self._load_own(own, request, env)
         source, id = open_address(
-            url, Documents(self._door, seconds=self._settings.search_seconds), self._settings.max_items
+            url, Documents(self._outside, seconds=self._settings.search_seconds), self._settings.max_items
         )
         refuse_unfinished(source.collection(id), url)
         mosaic = "none" if is_result(source.collection(id)) else CollectionSettings().mosaic
-        return self._load(source, id, request, env, CollectionSettings(mosaic=mosaic))
+        settings = CollectionSettings(mosaic=mosaic)
+        if not self.differs:
+            return self._load(source, id, request, env, settings)
+        return self._strange()._load(Withheld(source, self._withheld(), url), id, request, env, settings)
 
     def load_result(self, id: str, request: LoadRequest, env: Surroundings) -> Cube:
         """A lazy cube of the results of a job, by its id or the URL of its results.
@@ -136,14 +201,29 @@ class Catalog:
         id = str(own.collection["id"])
         return self._load(source_of(own), id, request, env, CollectionSettings(mosaic="none"))
 
-    def _source(self, id: str) -> Source:
+    def _source(self, id: str) -> Published:
         for source in self._sources:
             if id in source.ids():
-                return source
-        raise OpenEOError("CollectionNotFound", f"Collection '{id}' does not exist.", hint="See GET /collections.")
+                if self._viewer.may(source.settings(id)):
+                    return source
+                break
+        raise not_found(id)
 
-    def _settings_of(self, id: str) -> CollectionSettings:
-        return self._settings.collections.get(id, CollectionSettings())
+    def _strange(self) -> Catalog:
+        """The catalog with what files of addresses may be read that users name: nothing the operator opened for
+        collections that not everybody may load."""
+        catalog = copy(self)
+        catalog._door, catalog._buckets = self._outside, ()
+        return catalog
+
+    def _withheld(self) -> dict[tuple[str | None, str], OpenEOError]:
+        """Errors for the collections that may not be loaded, by their server and id there."""
+        found: dict[tuple[str | None, str], OpenEOError] = {}
+        for source, place in zip(self._sources, self._places, strict=False):
+            for id, inner in source.names().items():
+                if place is not None and not self._viewer.may(source.settings(id)):
+                    found[place, inner] = self._viewer.refuse(id, source.settings(id))
+        return found
 
     def _load(
         self, source: Source, id: str, request: LoadRequest, env: Surroundings, settings: CollectionSettings
@@ -153,7 +233,7 @@ class Catalog:
         if request.most is not None and expected is not None and expected.samples > request.most:
             raise refuse(expected.samples, request.most, f"{id}: {expected.describe()}", at_least=True)
         collection = source.collection(id)
-        gate = Gate(source.root, self._door.check, self._settings.buckets)
+        gate = Gate(source.root, self._door.check, self._buckets)
         handles = Handles(self._door)
         soft = (lambda message: env.log("warning", message)) if env.options.get("soft_errors") else None
         series = Series(gate, handles, soft)
@@ -269,6 +349,11 @@ def _tell(env: Surroundings, id: str, cube: Cube, steps: list[Step]) -> None:
     )
 
 
+def _address(item: Item, collection: str) -> str:
+    """Where users find an item: its URL or, of one in files of this machine, its path in this API."""
+    return item.href if is_url(item.href) else f"collections/{quote(collection)}/items/{quote(item.id, safe='')}"
+
+
 def _provenance(
     collection: Mapping[str, Any], id: str, steps: Sequence[Step], bands: Mapping[str, AssetBand]
 ) -> Provenance:
@@ -276,7 +361,7 @@ def _provenance(
     levels = optical_levels(collection, (item for step in steps for item in step.items))
     coefficients = radar_coefficients(collection, [band.description for band in bands.values()])
     return Provenance(
-        items=tuple(dict.fromkeys(item.href for step in steps for item in step.items)),
+        items=tuple(dict.fromkeys(_address(item, id) for step in steps for item in step.items)),
         collections=(id,),
         licenses=(str(license),) if license else (),
         providers=tuple(collection.get("providers") or ()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,40 +11,33 @@ from odc.geo.crs import CRS
 
 from openeo_backend.catalog.bands import AssetBand, collection_bands
 from openeo_backend.catalog.grid import asset_crs
+from openeo_backend.catalog.hrefs import is_url
 from openeo_backend.catalog.item import Item
+from openeo_backend.catalog.patch import merge_patch
+from openeo_backend.catalog.summaries import eo_band, mergeable, raster_band, summaries
+from openeo_backend.catalog.vocabulary import (
+    FAMILIES,
+    PLAIN_MEMBERS,
+    family_of,
+    schema_of,
+)
 from openeo_backend.settings import CollectionSettings
 
 STAC_VERSION = "1.0.0"
-_BASE = "https://stac-extensions.github.io"
-DATACUBE = f"{_BASE}/datacube/v2.2.0/schema.json"
-EO = f"{_BASE}/eo/v1.1.0/schema.json"
-RASTER = f"{_BASE}/raster/v1.1.0/schema.json"
-ITEM_ASSETS = f"{_BASE}/item-assets/v1.0.0/schema.json"
-_PROJECTION = f"{_BASE}/projection/v1.1.0/schema.json"
-
-#: Extensions by the prefix of the members that need them.
-_BY_PREFIX = {
-    "sar": f"{_BASE}/sar/v1.0.0/schema.json",
-    "sat": f"{_BASE}/sat/v1.0.0/schema.json",
-    "view": f"{_BASE}/view/v1.0.0/schema.json",
-    "sci": f"{_BASE}/scientific/v1.0.0/schema.json",
-    "processing": f"{_BASE}/processing/v1.2.0/schema.json",
-    "proj": _PROJECTION,
-    "eo": EO,
-    "raster": RASTER,
-}
+DATACUBE, EO, RASTER = (schema_of(*FAMILIES[prefix]) for prefix in ("cube", "eo", "raster"))
+ITEM_ASSETS = schema_of(*PLAIN_MEMBERS["item_assets"])
 
 #: Link relations of the source catalog that mean nothing to clients of this back-end.
 _INNER = {"self", "root", "parent", "item", "items", "child", "collection", "data"}
 
-#: Common names that clients and aggregators accept in eo:bands.
-COMMON_NAMES = frozenset(
-    ("coastal", "blue", "green", "red", "yellow", "pan", "rededge", "nir", "nir08", "nir09", "cirrus")
-    + ("swir16", "swir22", "lwir", "lwir11", "lwir12")
+#: Members of the catalog's document that are published as they are.
+_KEPT = (
+    *("sci:doi", "sci:citation", "sci:publications", "version", "deprecated", "experimental", "common_name"),
+    *("order:status", "processing:lineage", "processing:level"),
 )
 
-#: Most different values of a property listed in summaries.
-_MOST_VALUES = 20
+#: Roles of providers in STAC.
+_ROLES = ("licensor", "producer", "processor", "host")
 
 _NAMES = {"temporal": "t", "bands": "bands", "y": "y", "x": "x"}
 
@@ -64,36 +57,84 @@ def describe(
 ) -> dict[str, Any]:
     """The collection as openEO describes it, in STAC 1.0.0, without null members.
 
-    :param items: some items of it, or all (`complete`), from which open extents are closed.
+    :param items: some items of it, or all (`complete`); of all of them the extents and what the catalog does not
+        summarise are told.
     """
     newest = sorted(items, key=lambda item: (item.start, item.id), reverse=True)
     bands = collection_bands(collection, newest)
-    extent = _extent(collection, items if complete else ())
+    measured = items if complete else ()
+    extent = _extent(collection, measured)
     names = dimension_names(collection)
     described: dict[str, Any] = {
         "type": "Collection",
         "stac_version": STAC_VERSION,
         "id": str(collection["id"]),
-        "title": settings.title or collection.get("title") or str(collection["id"]),
-        "description": settings.description or collection.get("description") or str(collection["id"]),
+        "title": settings.title or _text_of(collection.get("title")) or str(collection["id"]),
+        "description": settings.description or _text_of(collection.get("description")) or str(collection["id"]),
         "license": _license(collection),
-        "keywords": collection.get("keywords") or _keywords(collection, bands),
-        "providers": collection.get("providers") or [],
+        "keywords": _texts(collection.get("keywords")) or _keywords(collection, bands),
+        "providers": _providers(collection),
         "extent": extent,
-        "cube:dimensions": _dimensions(collection, items, bands, extent, names),
-        "summaries": _summaries(collection, items, bands),
+        "cube:dimensions": _dimensions(collection, bands, extent, names, measured=bool(measured)),
+        "summaries": summaries(collection, measured, bands),
         "item_assets": _item_assets(collection, bands),
-        "links": _links(collection),
+        "links": _links(collection, settings),
+        "assets": _assets(collection),
         "crs": _crs(collection, items),
     }
-    for name in ("assets", "sci:doi", "sci:citation", "sci:publications", "deprecated", "version", "common_name"):
-        if collection.get(name) is not None:
-            described[name] = collection[name]
+    described |= {name: collection[name] for name in _KEPT if collection.get(name) is not None}
     if settings.apply_scale:
         _drop_scale(described)
-    described.update(settings.metadata)
+    described |= _flags(settings)
+    described = merge_patch(described, settings.metadata)
+    described["summaries"] = mergeable(described["summaries"])
     described["stac_extensions"] = _extensions(collection, described)
-    return _clean(described)
+    found: dict[str, Any] = _clean(described)
+    return found
+
+
+def host(document: Mapping[str, Any], name: str, url: str) -> dict[str, Any]:
+    """A described collection with this back-end as the provider that hosts it, listed last as STAC wants it.
+
+    Others who host the source are named without that role: STAC knows one host, the one who offers the data here.
+    """
+    others = []
+    for provider in document.get("providers") or ():
+        roles = [role for role in provider.get("roles", ()) if role != "host"]
+        if provider["name"] != name:
+            others.append(
+                {**{k: v for k, v in provider.items() if k != "roles"}, **({"roles": roles} if roles else {})}
+            )
+    return {**document, "providers": [*others, {"name": name, "roles": ["host"], "url": url}]}
+
+
+def _flags(settings: CollectionSettings) -> dict[str, Any]:
+    """What the operator says about the collection by settings of their own."""
+    flags = {name: getattr(settings, name) for name in ("common_name", "experimental", "deprecated")}
+    if settings.commercial:
+        flags["order:status"] = "orderable"
+    return {name: value for name, value in flags.items() if value is not None}
+
+
+def _text_of(value: Any) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def _texts(value: Any) -> list[str]:
+    return [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []
+
+
+def _providers(collection: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Those with a name, with the roles that STAC knows."""
+    found = []
+    given = collection.get("providers")
+    for provider in given if isinstance(given, list) else ():
+        if not isinstance(provider, Mapping) or not _text_of(provider.get("name")):
+            continue
+        roles = [role for role in _texts(provider.get("roles")) if role in _ROLES]
+        texts = {k: v for k, v in provider.items() if v is not None and k != "roles" and (k != "url" or is_url(str(v)))}
+        found.append({**texts, **({"roles": roles} if roles else {})})
+    return found
 
 
 def _license(collection: Mapping[str, Any]) -> str:
@@ -103,16 +144,19 @@ def _license(collection: Mapping[str, Any]) -> str:
 
 
 def _extent(collection: Mapping[str, Any], items: Sequence[Item]) -> dict[str, Any]:
+    """The extents: of the items where all are known, whatever wider ones the catalog claims; else the catalog's."""
     given = collection.get("extent") or {}
     boxes = [list(box) for box in (given.get("spatial") or {}).get("bbox") or ()]
     intervals = [list(pair) for pair in (given.get("temporal") or {}).get("interval") or ()]
-    if items and not boxes:
-        boxes = [[round(float(side), 7) for side in shapely.union_all([i.footprint for i in items]).bounds]]
+    bounds = shapely.union_all([item.footprint for item in items]).bounds if items else ()
+    across = bool(boxes) and boxes[0][0] > boxes[0][len(boxes[0]) // 2]
+    if all(np.isfinite(bounds)) and bounds and not across:
+        boxes = [[round(float(side), 7) for side in bounds], *boxes[1:]]
     boxes = boxes or [[-180.0, -90.0, 180.0, 90.0]]
     intervals = intervals or [[None, None]]
-    if items and None in intervals[0]:
+    if items:
         start, end = min(item.start for item in items), max(item.end for item in items)
-        intervals[0] = [intervals[0][0] or _text(start), intervals[0][1] or _text(end)]
+        intervals[0] = [_text(start), _text(end)]
     return {"spatial": {"bbox": boxes}, "temporal": {"interval": intervals}}
 
 
@@ -122,12 +166,15 @@ def _text(time: np.datetime64) -> str:
 
 def _dimensions(
     collection: Mapping[str, Any],
-    items: Sequence[Item],
     bands: Mapping[str, AssetBand],
     extent: Mapping[str, Any],
     names: Sequence[str],
+    measured: bool,
 ) -> dict[str, Any]:
-    """x, y, t and bands, with what the catalog says about them and the extents it leaves out."""
+    """x, y, t and bands, which is what loaded cubes have, with what the catalog says about these.
+
+    :param measured: the extents are those of the items, so that the catalog's do not count.
+    """
     given = collection.get("cube:dimensions") or {}
     t, b, y, x = names
     box, interval = extent["spatial"]["bbox"][0], extent["temporal"]["interval"][0]
@@ -138,110 +185,17 @@ def _dimensions(
         t: {"type": "temporal", "extent": interval},
         b: {"type": "bands", "values": list(bands)},
     }
-    for name, dimension in given.items():
-        if name in found and name != b:
-            said = {key: value for key, value in dimension.items() if value is not None}
-            if _open(said.get("extent")):
-                said.pop("extent", None)
-            found[name] = {**found[name], **said}
-        elif name not in found:
-            found[name] = dict(dimension)
+    for name in (x, y, t):
+        said = {key: value for key, value in (given.get(name) or {}).items() if value is not None}
+        in_degrees = said.get("reference_system", 4326) == 4326
+        if _open(said.get("extent")) or (measured and in_degrees):
+            said.pop("extent", None)
+        found[name] |= said
     return found
 
 
 def _open(extent: Any) -> bool:
     return not extent or None in extent
-
-
-def _summaries(collection: Mapping[str, Any], items: Sequence[Item], bands: Mapping[str, AssetBand]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in (collection.get("summaries") or {}).items():
-        if name not in ("bands", "eo:bands", "raster:bands"):
-            found[name] = _range(value)
-    for name, value in _seen(items).items():
-        found.setdefault(name, value)
-    found["eo:bands"] = [_eo_band(band) for band in bands.values()]
-    found["raster:bands"] = [_raster_band(band) for band in bands.values()]
-    found["bands"] = [_stac11_band(band) for band in bands.values()]
-    return found
-
-
-def _range(value: Any) -> Any:
-    """Ranges under both pairs of names: STAC's, and the one that the federation's aggregator reads.
-
-    The API's document wants a summary to be either a range or a JSON schema, and a range looks like a schema, too,
-    unless it has a type that no schema can have.
-    """
-    if isinstance(value, Mapping) and "minimum" in value and "maximum" in value:
-        return {"type": "range", **value, "min": value["minimum"], "max": value["maximum"]}
-    return value if isinstance(value, Mapping | list) or value is None else [value]
-
-
-def _seen(items: Iterable[Item]) -> dict[str, Any]:
-    """Ranges and values of the properties that items have and filters may use."""
-    values: dict[str, list[Any]] = {}
-    for item in items:
-        for name, value in item.properties.items():
-            if name.startswith(("proj:", "created", "updated")) or name.endswith("datetime"):
-                continue
-            entries = value if isinstance(value, list) else [value]
-            values.setdefault(name, []).extend(entries)
-    found: dict[str, Any] = {}
-    for name, entries in values.items():
-        plain = [entry for entry in entries if isinstance(entry, str | int | float)]
-        if not plain or len(plain) < len(entries):
-            continue
-        numbers = [entry for entry in plain if not isinstance(entry, str | bool)]
-        unique = list(dict.fromkeys(plain))
-        measured = any(isinstance(number, float) for number in numbers)
-        if len(numbers) == len(plain) and (measured or len(unique) > 3):
-            low, high = min(numbers), max(numbers)
-            found[name] = _range({"minimum": low, "maximum": high})
-        elif len(unique) <= _MOST_VALUES:
-            found[name] = unique
-    return found
-
-
-def _eo_band(band: AssetBand) -> dict[str, Any]:
-    common = band.common_name if band.common_name in COMMON_NAMES else None
-    return {
-        "name": band.name,
-        "common_name": common,
-        "center_wavelength": band.wavelength,
-        "full_width_half_max": band.width,
-        "description": band.description,
-        "gsd": band.gsd,
-    }
-
-
-def _raster_band(band: AssetBand) -> dict[str, Any]:
-    return {
-        "data_type": band.dtype,
-        "nodata": "nan" if band.nodata is not None and np.isnan(band.nodata) else _whole(band.nodata),
-        "scale": band.scale,
-        "offset": band.offset,
-        "unit": band.unit,
-    }
-
-
-def _whole(value: float | None) -> float | int | None:
-    return int(value) if value is not None and float(value).is_integer() else value
-
-
-def _stac11_band(band: AssetBand) -> dict[str, Any]:
-    raster = _raster_band(band)
-    return {
-        "name": band.name,
-        "description": band.description,
-        "eo:common_name": band.common_name,
-        "eo:center_wavelength": band.wavelength,
-        "eo:full_width_half_max": band.width,
-        "data_type": raster["data_type"],
-        "nodata": raster["nodata"],
-        "unit": raster["unit"],
-        "raster:scale": band.scale,
-        "raster:offset": band.offset,
-    }
 
 
 def _item_assets(collection: Mapping[str, Any], bands: Mapping[str, AssetBand]) -> dict[str, Any]:
@@ -250,17 +204,30 @@ def _item_assets(collection: Mapping[str, Any], bands: Mapping[str, AssetBand]) 
     found: dict[str, Any] = {}
     for band in bands.values():
         asset = found.setdefault(band.asset, {"roles": ["data"], "eo:bands": [], "raster:bands": []})
-        asset["eo:bands"].append(_eo_band(band))
-        asset["raster:bands"].append(_raster_band(band))
+        asset["eo:bands"].append(eo_band(band))
+        asset["raster:bands"].append(raster_band(band))
     return found
 
 
-def _links(collection: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [
-        dict(link)
+def _links(collection: Mapping[str, Any], settings: CollectionSettings) -> list[dict[str, Any]]:
+    """Links to the outside, and those that the operator sets."""
+    own = {"license": settings.terms, "successor-version": settings.successor}
+    kept = [
+        {key: value for key, value in link.items() if value is not None}
         for link in collection.get("links") or ()
-        if link.get("rel") not in _INNER and str(link.get("href", "")).startswith(("http://", "https://"))
+        if link.get("rel") not in _INNER and is_url(str(link.get("href", "")))
     ]
+    return [link for link in kept if not own.get(str(link["rel"]))] + [
+        {"rel": rel, "href": href} for rel, href in own.items() if href
+    ]
+
+
+def _assets(collection: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Assets of the collection itself that users can follow: no files of this machine."""
+    given = collection.get("assets")
+    found = given.items() if isinstance(given, Mapping) else ()
+    kept = {k: dict(v) for k, v in found if isinstance(v, Mapping) and is_url(str(v.get("href", "")))}
+    return kept or None
 
 
 def _crs(collection: Mapping[str, Any], items: Iterable[Item]) -> list[Any]:
@@ -310,20 +277,30 @@ def _drop_scale(described: dict[str, Any]) -> None:
 def _extensions(collection: Mapping[str, Any], described: Mapping[str, Any]) -> list[str]:
     """The extensions that the catalog lists, and those of the members that are there.
 
-    Bands, rasters and dimensions are published in the versions named here, whatever the catalog uses.
+    Bands, rasters and dimensions are published in the versions named here, whatever the catalog uses; flags in the
+    one that has all of them.
     """
-    said = [str(e) for e in collection.get("stac_extensions") or ()]
-    prefixes = {name.split(":", 1)[0] for name in (*described, *described["summaries"]) if ":" in name}
-    used = [DATACUBE, EO, RASTER, ITEM_ASSETS]
-    used += [uri for prefix, uri in _BY_PREFIX.items() if prefix in prefixes]
-    ours = {_family(uri) for uri in (DATACUBE, EO, RASTER, ITEM_ASSETS)}
-    kept = [uri for uri in said if _family(uri) not in ours]
-    families = {_family(uri) for uri in kept}
-    return kept + [uri for uri in dict.fromkeys(used) if _family(uri) not in families]
+    fixed = {family_of(uri): uri for uri in (DATACUBE, EO, RASTER, ITEM_ASSETS)}
+    used = dict(fixed)
+    for member in _members(described):
+        entry = FAMILIES.get(member.split(":", 1)[0]) if ":" in member else PLAIN_MEMBERS.get(member)
+        if entry is not None:
+            used.setdefault(entry[0], schema_of(*entry))
+    if described.get("experimental") is not None:
+        fixed["version"] = used["version"]
+    kept = [uri for uri in _texts(collection.get("stac_extensions")) if family_of(uri) not in fixed]
+    families = {family_of(uri) for uri in kept}
+    own = [uri for family, uri in used.items() if family not in families]
+    return list(dict.fromkeys([*kept, *own]))
 
 
-def _family(uri: str) -> str:
-    return uri.removeprefix(_BASE).strip("/").split("/", 1)[0]
+def _members(described: Mapping[str, Any]) -> Iterator[str]:
+    """Names of the members of the collection, its summaries, and its assets."""
+    yield from (name for name in described if described[name] is not None)
+    yield from described["summaries"]
+    for name in ("assets", "item_assets"):
+        for asset in (described.get(name) or {}).values():
+            yield from asset
 
 
 def _clean(value: Any) -> Any:

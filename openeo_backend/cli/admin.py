@@ -86,8 +86,10 @@ def _check_files(settings: Settings) -> str:
 
 
 def _check_catalog(settings: Settings) -> str:
+    from openeo_backend.catalog.viewer import OPERATOR
+
     backend = _open(settings)
-    count = len(backend.catalog.ids())
+    count = len(backend.catalog.seen_by(OPERATOR).ids())
     backend.close()
     return f"{count} collections"
 

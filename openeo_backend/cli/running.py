@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from openeo_backend.catalog.viewer import OPERATOR
 from openeo_backend.cli.options import fail
 from openeo_backend.run.engine import Engine
 from openeo_backend.run.execute import execute
@@ -55,7 +56,12 @@ def evaluate_file(file: Path, output: Path, values: tuple[str, ...], settings: S
     process = read_process(file)
     output.mkdir(parents=True, exist_ok=True)
     request = RunRequest(
-        id=uuid.uuid4().hex, process=process, folder=output, title=file.stem, parameters=parse_values(values)
+        id=uuid.uuid4().hex,
+        process=process,
+        folder=output,
+        roles=None,
+        title=file.stem,
+        parameters=parse_values(values),
     )
     outcome = execute(request, Engine.open(settings), _tell)
     if outcome.error is not None:
@@ -74,7 +80,7 @@ def evaluate_file(file: Path, output: Path, values: tuple[str, ...], settings: S
 
 def validate_file(file: Path, settings: Settings) -> int:
     """Check the process in `file`; 0 if it is sound, else 1."""
-    _, problems = Engine.open(settings).plan(read_process(file))
+    _, problems = Engine.open(settings).seen_by(OPERATOR).plan(read_process(file))
     for problem in problems:
         click.echo(str(problem), err=True)
     if not problems:

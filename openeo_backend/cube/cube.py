@@ -44,7 +44,7 @@ class Provenance:
     """Where the values come from, for the metadata of results."""
 
     items: tuple[str, ...] = ()
-    """Links (href) to every STAC item read, for `derived_from`."""
+    """Every STAC item read, for `derived_from`: its URL, or its path below the root of this API."""
 
     collections: tuple[str, ...] = ()
     licenses: tuple[str, ...] = ()

@@ -246,7 +246,8 @@ def _members(document: Mapping[str, Any]) -> Iterator[str]:
 def _providers(document: Mapping[str, Any]) -> Iterator[Problem]:
     by_role: dict[str, list[Mapping[str, Any]]] = {}
     for provider in objects(document.get("providers")):
-        for role in provider.get("roles") if isinstance(provider.get("roles"), list) else ():
+        roles = provider.get("roles")
+        for role in roles if isinstance(roles, list) else ():
             by_role.setdefault(str(role), []).append(provider)
     for role, id in (("host", "API-327"), ("host", "COL-1"), ("producer", "COL-1")):
         if role not in by_role:

@@ -64,18 +64,8 @@ def _bands(document: Mapping[str, Any]) -> Iterator[Problem]:
             message = "There are no eo:bands in the summaries: the aggregator merges no other description of bands."
             yield Problem("MERGE-BANDS", "recommended", message, "Add eo:bands beside the bands of STAC 1.1.")
         return
-    numbers = ("center_wavelength", "full_width_half_max", "solar_illumination")
     for index, band in enumerate(given if isinstance(given, list) else [given]):
-        name = band.get("name") if isinstance(band, Mapping) else None
-        wrong = "" if isinstance(name, str) else f"The name of band {index + 1} is {short(name)}"
-        if isinstance(band, Mapping) and not wrong:
-            common = band.get("common_name")
-            if common is not None and (not isinstance(common, str) or common not in COMMON_NAMES):
-                wrong = f"The common name {short(common)} of the band {name[:60]} is not one that is agreed"
-            for number in numbers:
-                value = band.get(number, 0.0)
-                if isinstance(value, bool) or not isinstance(value, int | float):
-                    wrong = f"{number} of the band {name[:60]} is {short(value)}"
+        wrong = _wrong(band, index)
         if wrong:
             hint = f"Agreed common names: {', '.join(sorted(COMMON_NAMES))}. One band that is wrong loses them all."
             yield Problem("MERGE-BANDS", "required", f"{wrong}.", hint)
@@ -85,6 +75,21 @@ def _bands(document: Mapping[str, Any]) -> Iterator[Problem]:
             f"eo:bands ({listing(names)}) and cube:dimensions ({listing(labels)}) name other bands or another order."
         )
         yield Problem("MERGE-BANDS", "recommended", message, "List the same bands in the same order in both.")
+
+
+def _wrong(band: Any, index: int) -> str | None:
+    """Why a band is not one to the aggregator."""
+    name = band.get("name") if isinstance(band, Mapping) else None
+    if not isinstance(name, str):
+        return f"The name of band {index + 1} is {short(name)}"
+    common = band.get("common_name")
+    if common is not None and (not isinstance(common, str) or common not in COMMON_NAMES):
+        return f"The common name {short(common)} of the band {name[:60]} is not one that is agreed"
+    for number in ("center_wavelength", "full_width_half_max", "solar_illumination"):
+        value = band.get(number, 0.0)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return f"{number} of the band {name[:60]} is {short(value)}"
+    return None
 
 
 RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (_license, _dimensions, _summaries, _bands)

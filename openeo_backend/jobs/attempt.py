@@ -152,6 +152,7 @@ class Attempt:
             process=job.process,
             folder=self._folder,
             user=job.user_id,
+            roles=allowed.get("roles", ()),
             title=job.title,
             processes=self._stored(job.user_id),
             options=job.options,

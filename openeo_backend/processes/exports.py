@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
+from openeo_backend.catalog.patch import merge_patch
 from openeo_backend.cube import Cube
 from openeo_backend.errors import OpenEOError
 from openeo_backend.formats.writing import default_format
@@ -104,16 +105,3 @@ def _path(merge: str | None) -> str | None:
             hint="Give a relative path such as 'ndvi/collection.json'.",
         )
     return "/".join(parts)
-
-
-def merge_patch(document: Any, patch: Any) -> Any:
-    """`document` with a JSON Merge Patch (RFC 7386). Neither is changed."""
-    if not isinstance(patch, Mapping):
-        return patch
-    merged = dict(document) if isinstance(document, Mapping) else {}
-    for name, change in patch.items():
-        if change is None:
-            merged.pop(name, None)
-        else:
-            merged[name] = merge_patch(merged.get(name), change)
-    return merged

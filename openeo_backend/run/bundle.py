@@ -11,12 +11,12 @@ from urllib.parse import urljoin, urlsplit
 
 from jsonschema import Draft7Validator
 
+from openeo_backend.catalog.patch import merge_patch
 from openeo_backend.errors import OpenEOError
 from openeo_backend.formats.names import slug
 from openeo_backend.net.door import Door
 from openeo_backend.observe.clock import now
 from openeo_backend.processes.environment import StacResource
-from openeo_backend.processes.exports import merge_patch
 from openeo_backend.run import results
 
 #: Links that say where a document is among others; they are made anew where it is put.

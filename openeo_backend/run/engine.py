@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from openeo_backend.catalog.bound import Least, refuse
 from openeo_backend.catalog.catalog import Catalog
 from openeo_backend.catalog.own import Results
 from openeo_backend.catalog.request import LoadRequest
+from openeo_backend.catalog.viewer import Viewer
 from openeo_backend.errors import NodeRef, OpenEOError
 from openeo_backend.graph.check import Inspect
 from openeo_backend.graph.effects import LoadHints
@@ -44,8 +45,14 @@ class Engine:
         sources = tuple(settings.catalog.sources)
         door = Door(settings.net, sources)
         registry = Registry.predefined(lambda name: bool(value_of(settings, name)))
-        catalog = Catalog(sources, settings.catalog, door, results)
+        restricted = any(collection.roles for collection in settings.catalog.collections.values())
+        outside = Door(settings.net) if restricted else None
+        catalog = Catalog(sources, settings.catalog, door, results, outside)
         return cls(settings, registry, catalog, door, RemoteProcesses(door), open_services(settings, catalog))
+
+    def seen_by(self, viewer: Viewer) -> Engine:
+        """The same engine with the collections that somebody may load; at first these are everybody's."""
+        return replace(self, catalog=self.catalog.seen_by(viewer))
 
     def plan(
         self,
@@ -99,11 +106,12 @@ class Engine:
             return None  # told by the load
 
     def _inspect_load(self, node: Node) -> Iterable[OpenEOError]:
-        """Whether the collection of a load_collection exists and has the bands asked for."""
+        """Whether the collection of a load_collection exists, may be loaded, and has the bands asked for."""
         id, bands = node.arguments.get("id"), node.arguments.get("bands")
         if not isinstance(id, str):
             return
         try:
+            self.catalog.require(id)
             collection = self.catalog.collection(id)
         except OpenEOError as error:
             yield error

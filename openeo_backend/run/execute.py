@@ -14,6 +14,7 @@ from typing import Any
 
 from openeo_backend.catalog.request import LoadRequest
 from openeo_backend.cube import Cube, Provenance
+from openeo_backend.catalog.viewer import OPERATOR, Viewer
 from openeo_backend.cube.pixels import LabeledList, missing
 from openeo_backend.errors import NodeRef, OpenEOError
 from openeo_backend.formats.asset import Asset
@@ -116,6 +117,7 @@ def _execute(request: RunRequest, engine: Engine, journal: Journal, meter: Meter
     )
     if plan is None:
         raise problems[0]
+    engine = engine.seen_by(_viewer(request))
     if request.mode == "estimate":
         refuse_effects(plan.graph)
         journal = Journal(lambda event: None, "error")
@@ -150,6 +152,12 @@ def _execute(request: RunRequest, engine: Engine, journal: Journal, meter: Meter
 def _export(env: Env, files: list[dict[str, Any]], request: RunRequest, engine: Engine, journal: Journal) -> None:
     most = engine.settings.catalog.max_items
     export_all(env, files, request, Door(engine.settings.net), most, lambda message: journal.log("info", message))
+
+
+def _viewer(request: RunRequest) -> Viewer:
+    if request.roles is None:
+        return OPERATOR
+    return Viewer(frozenset(request.roles), is_known=request.user is not None)
 
 
 def _unsaved(value: Any, plan: Plan) -> list[Saved]:

@@ -57,14 +57,14 @@ class Workspaces:
 class OwnCollections:
     """Collections that users make, in the folder of the settings.
 
-    :param ids: gives the ids of all collections that are published.
+    :param is_taken: whether a collection of some id is published.
     """
 
-    def __init__(self, settings: CatalogSettings, ids: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, settings: CatalogSettings, is_taken: Callable[[str], bool]) -> None:
         assert settings.exports is not None
         self._place = str(settings.exports)
         self._users = settings.exporters
-        self._ids = ids
+        self._is_taken = is_taken
 
     def check(self, user: str | None, target: str) -> None:
         """:raises OpenEOError: PermissionsInsufficient where the user may not make, or add to, the collection."""
@@ -77,7 +77,7 @@ class OwnCollections:
                 hint="Use letters, digits and _ - . ~ / only.",
             )
         owner = self._owner(self._open(), target)
-        if (owner is None and target in self._ids()) or owner not in (None, _hash(user)):
+        if (owner is None and self._is_taken(target)) or owner not in (None, _hash(user)):
             raise OpenEOError(
                 "PermissionsInsufficient",
                 f"The collection '{target}' is not yours.",

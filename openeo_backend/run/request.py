@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,9 @@ class RunRequest:
     folder: Path
     """Empty folder for the result files and `result.json`."""
     user: str | None = None
+    """Id of the user; None for the operator's command line."""
+    roles: Sequence[str] | None = ()
+    """Roles by which collections may be loaded; None for the operator, who may load all."""
     title: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Values for the parameters of the process."""

@@ -6,7 +6,7 @@ Written in STAC 1.0.0 with the older band fields beside those of 1.1.0, since cl
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -77,8 +77,9 @@ class Links:
     """The signed link to an item by id."""
     own: Sequence[Mapping[str, Any]] = ()
     """More links for the owner of the job."""
-    collection: Callable[[str], str | None] = lambda id: None
-    """The document of a collection of this back-end by id; None if there is none."""
+    input: Callable[[str], str | None] = lambda path: None
+    """The address of an item of a collection of this back-end by its path below the API root; None where it is not
+    known."""
 
 
 def describe(files: Sequence[File], provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -305,21 +306,13 @@ def _links(job: Job, links: Links) -> list[dict[str, Any]]:
 
 
 def _derived(job: Job, links: Links) -> list[dict[str, Any]]:
-    """Links to the inputs; instead of those in files of this machine, to their collections here: users cannot follow
-    paths, nor need to know them."""
-    provenance = (job.result or {}).get("provenance") or {}
-    inputs: Iterable[Any] = provenance.get("items") or ()
-    found, has_files = [], False
-    for source in inputs:
-        entry = source if isinstance(source, Mapping) else {"href": source}
-        if "://" in (entry.get("href") or "") and not entry["href"].startswith("file:"):
-            link = {"rel": "derived_from", "href": entry["href"], "type": "application/geo+json"}
-            found.append(link | ({"title": entry["id"]} if entry.get("id") else {}))
-        else:
-            has_files = True
-    for id in provenance.get("collections") or () if has_files else ():
-        if href := links.collection(id):
-            found.append({"rel": "derived_from", "href": href, "type": "application/json", "title": id})
+    """Links to every item of the input; to those in files of this machine, where this API shows them."""
+    found = []
+    for source in ((job.result or {}).get("provenance") or {}).get("items") or ():
+        is_here = source.startswith("collections/")
+        href = links.input(source) if is_here else source if source.startswith(("http://", "https://")) else None
+        if href:
+            found.append({"rel": "derived_from", "href": href, "type": "application/geo+json"})
     return found
 
 

@@ -26,7 +26,7 @@ def open_services(settings: Settings, catalog: Catalog) -> dict[str, Any]:
         "ogcapi.externally": partial(_server, door, settings) if settings.ogcapi.externally else None,
         "files.enabled": UserFiles.open(settings) if settings.files.enabled else None,
         "workspaces": Workspaces(settings.workspaces) if settings.workspaces else None,
-        "catalog.exports": OwnCollections(settings.catalog, catalog.ids) if settings.catalog.exports else None,
+        "catalog.exports": OwnCollections(settings.catalog, catalog.is_taken) if settings.catalog.exports else None,
         "udf.externally": UdfServices(door, settings.udf.seconds) if settings.udf.externally else None,
     }
     return {name: service for name, service in services.items() if service}

@@ -23,7 +23,7 @@ from openeo_backend.files.objects import StoredObjects, open_objects
 from openeo_backend.files.user_files import UserFiles
 from openeo_backend.formats.writing import write_result
 from openeo_backend.net.door import Door
-from openeo_backend.processes.exports import merge_patch
+from openeo_backend.catalog.patch import merge_patch
 from openeo_backend.processes.registry import Registry
 from openeo_backend.run.engine import Engine
 from openeo_backend.run.execute import execute

@@ -1,0 +1,66 @@
+"""A source as the operator publishes it: under other ids, and with changes of the metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from openeo_backend.catalog.item import Item
+from openeo_backend.catalog.patch import merge_patch
+from openeo_backend.catalog.sources import ItemQuery, Source
+from openeo_backend.settings import CollectionSettings
+
+
+class Published:
+    """A source seen through the settings of its collections, which are by the ids that the source gives.
+
+    Changes of the metadata hold for loading, too, as if the catalog had them.
+
+    :param grows: whether collections come and go while the source is used.
+    """
+
+    def __init__(self, source: Source, settings: Mapping[str, CollectionSettings], grows: bool = False) -> None:
+        self.source = source
+        self.grows = grows
+        self._settings = settings
+        self._names: dict[str, str] | None = None
+
+    @property
+    def root(self) -> Path | None:
+        return self.source.root
+
+    def names(self) -> dict[str, str]:
+        """Ids of the source by the ids under which they are published."""
+        if self._names is not None and not self.grows:
+            return self._names
+        found: dict[str, str] = {}
+        for inner in self.source.ids():
+            own = self._settings.get(inner)
+            found.setdefault((own.id if own else None) or inner, inner)
+        self._names = found
+        return found
+
+    def settings(self, id: str) -> CollectionSettings:
+        """The settings of a published collection."""
+        return self._settings.get(self.names()[id], CollectionSettings())
+
+    def ids(self) -> list[str]:
+        return list(self.names())
+
+    def collection(self, id: str) -> Mapping[str, Any]:
+        inner = self.names()[id]
+        changed: dict[str, Any] = merge_patch(self.source.collection(inner), self.settings(id).metadata)
+        return {**changed, "id": id}
+
+    def items(self, id: str, query: ItemQuery) -> list[Item]:
+        return self.source.items(self.names()[id], query)
+
+    def sample(self, id: str) -> list[Item]:
+        return self.source.sample(self.names()[id])
+
+    def complete(self) -> bool:
+        return self.source.complete()
+
+    def queryables(self, id: str) -> Mapping[str, Any] | None:
+        return self.source.queryables(self.names()[id])
