@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from openeo_backend.cube import blocks
+from openeo_backend.cube.bounds import refuse_large
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.dimension import Dimension
 from openeo_backend.cube.grid import describe_crs
@@ -35,6 +36,8 @@ def merge(
     """
     _check_compatible(cube1, cube2)
     joins = _joins(cube1, cube2)
+    lazy = cube1.is_lazy or cube2.is_lazy
+    refuse_large({join.dimension.name: len(join.labels) for join in joins}, "The merged cube", lazy)
     overlap = all(len(join.both1) for join in joins)
     if overlap and overlap_resolver is None:
         shared = ", ".join(f"{join.dimension.name} ({len(join.both1)})" for join in joins)

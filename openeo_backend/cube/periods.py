@@ -10,7 +10,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from openeo_backend.cube.bounds import refuse_many
 from openeo_backend.errors import OpenEOError
+
+#: Most periods that dates are grouped into: the hours of more than 50 years.
+MOST_PERIODS = 500_000
 
 SEASONS = ("djf", "mam", "jja", "son")
 TROPICAL_SEASONS = ("ndjfma", "mjjaso")
@@ -95,6 +99,7 @@ def group(times: np.ndarray, name: str) -> tuple[list[str], list[np.ndarray]]:
     if len(times) == 0:
         return [], []
     numbers = period.numbers(pd.DatetimeIndex(times)).astype(np.int64)
+    refuse_many(float(numbers.max() - numbers.min() + 1), MOST_PERIODS, f"periods ({name})")
     order = np.argsort(numbers, kind="stable")
     wanted = np.arange(numbers.min(), numbers.max() + 1)
     edges = np.searchsorted(numbers[order], np.append(wanted, wanted[-1] + 1))

@@ -11,14 +11,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from openeo_backend.cube.bounds import refuse_large, refuse_many
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.dimension import Dimension
 from openeo_backend.cube.grid import step
 from openeo_backend.cube.labels import instant
+from openeo_backend.cube.periods import MOST_PERIODS
 from openeo_backend.errors import OpenEOError
 
 #: Metres per degree of a meridian.
 DEGREE = 111_320.0
+
+#: Most labels of a window along one dimension, overlap included.
+MOST_WINDOW = 100_000
+
+#: Most windows of a cube.
+MOST_WINDOWS = 10**8
 
 _DURATION = re.compile(
     r"P(?:(?P<years>\d+)Y)?(?:(?P<months>\d+)M)?(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
@@ -51,7 +59,14 @@ def plan(
     """
     wanted = {_dimension(cube, entry).name: entry for entry in sizes}
     around = {_dimension(cube, entry).name: entry for entry in overlaps or ()}
-    return {d.name: _windows(cube, d, wanted.get(d.name), around.get(d.name)) for d in cube.dimensions}
+    windows = {d.name: _windows(cube, d, wanted.get(d.name), around.get(d.name)) for d in cube.dimensions}
+    largest = {name: max((part.high - part.low for part in parts), default=0) for name, parts in windows.items()}
+    if sum(size > 1 for size in largest.values()) > 1:
+        refuse_large(largest, "A window of this size and overlap", lazy=False)
+    for name in {*wanted, *around}:
+        refuse_many(largest[name], max(MOST_WINDOW, cube.data.sizes[name]), f"labels of '{name}' in a window")
+    refuse_many(math.prod(map(len, windows.values())), MOST_WINDOWS, "windows")
+    return windows
 
 
 def _dimension(cube: Cube, entry: Mapping[str, Any]) -> Dimension:
@@ -145,6 +160,9 @@ def _by_duration(cube: Cube, dimension: Dimension, text: str) -> list[Window]:
     if "T" not in text:
         begin = begin.normalize()
     windows = []
+    last = pd.Timestamp(times[-1])
+    step_seconds = (begin + offset - begin).total_seconds()
+    refuse_many((last - begin).total_seconds() / max(step_seconds, 1e-9), MOST_PERIODS, f"windows of {text}")
     position, count = 0, 0
     while position < len(times):
         count += 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from openeo_backend.cube.bounds import refuse_many
 from openeo_backend.cube.elements import each, uses
 from openeo_backend.cube.pixels import (
     LabeledList,
@@ -27,6 +28,9 @@ from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.callback import Callback
 from openeo_backend.processes.environment import Env
 from openeo_backend.processes.registry import process
+
+#: Most elements of arrays that are put together.
+MOST_JOINED = 2_000_000
 
 Array = PixelArray | list[Any]
 
@@ -55,13 +59,19 @@ def _slice(array: Array, start: int, stop: int) -> Array:
 
 
 def _conflict(first: Sequence[Any], second: Sequence[Any]) -> None:
-    both = [label for label in second if _position(first, label) is not None]
+    taken = {_key(label) for label in first}
+    both = [label for label in second if _key(label) in taken]
     if both:
         raise OpenEOError(
             "ArrayLabelConflict",
             f"Both arrays have the label {describe(both[0])}.",
             hint="Rename labels beforehand, e.g. with array_create_labeled.",
         )
+
+
+def _key(label: Any) -> tuple[bool, Any]:
+    """The same for labels that are equal: 1 and 1.0, but not 1 and '1'."""
+    return isinstance(label, str), label
 
 
 def _position(labels: Sequence[Any] | None, label: Any) -> int | None:
@@ -119,9 +129,11 @@ def array_create_labeled(data: Any, labels: Any) -> Any:
         raise refuse("labels", "must be an array of numbers and texts")
     if len(array) != len(names):
         raise OpenEOError("ArrayLengthMismatch", f"There are {len(array)} values, but {len(names)} labels.")
-    for index, name in enumerate(names):
-        if _position(names[:index], name) is not None:
+    seen = set()
+    for name in names:
+        if _key(name) in seen:
             raise refuse("labels", f"must be unique, but {describe(name)} occurs twice")
+        seen.add(_key(name))
     return _labelled(array, names)
 
 
@@ -153,6 +165,7 @@ def array_concat(array1: Any, array2: Any) -> Any:
     :raises OpenEOError: ArrayLabelConflict for a label in both.
     """
     first, second = _several(array1, "array1"), _several(array2, "array2")
+    refuse_many(len(first) + len(second), MOST_JOINED, "elements of an array")
     names = labels_of(first), labels_of(second)
     if names[0] is None or names[1] is None:
         return _join([first, second], None)

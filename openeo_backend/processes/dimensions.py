@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from dask.base import compute
 from odc.geo.crs import CRS
 
 from openeo_backend.cube import Band, Cube, Dimension
+from openeo_backend.cube.bounds import MOST_LABELS, refuse_many
 from openeo_backend.cube.grid import take
 from openeo_backend.cube.labels import coordinate, labels_json, positions
 from openeo_backend.cube.nodata import valid
@@ -195,6 +197,7 @@ def flatten_dimensions(
         raise OpenEOError("ProcessParameterInvalid", "There are no dimensions to flatten.")
     if data.has(target_dimension):
         raise OpenEOError("TargetDimensionExists", f"A dimension '{target_dimension}' exists already.")
+    refuse_many(math.prod(data.data.sizes[name] for name in names), MOST_LABELS, "labels")
     place = min(data.names.index(name) for name in names)
     rest = [name for name in data.names if name not in names]
     before = [name for name in data.names[:place] if name in rest]
@@ -237,6 +240,7 @@ def unflatten_dimension(
         )
     found = [list(dict.fromkeys(part[turn] for part in parts)) for turn in range(len(target_dimensions))]
     counts = [len(entries) for entries in found]
+    refuse_many(math.prod(counts), MOST_LABELS, "combinations of labels")
     order = np.full(int(np.prod(counts)), -1)
     for index, part in enumerate(parts):
         cell = [entries.index(text) for entries, text in zip(found, part, strict=True)]

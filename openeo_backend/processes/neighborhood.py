@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from openeo_backend.cube.blocks import bind, reduce
+from openeo_backend.cube.bounds import refuse_large, refuse_many
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.dimension import Dimension
 from openeo_backend.cube.focal import Border, map_focal, weigh
@@ -22,6 +23,9 @@ from openeo_backend.processes.registry import process
 
 #: Borders of apply_kernel by the names that numpy.pad gives them.
 BORDERS: dict[str, Border] = {"replicate": "edge", "reflect": "symmetric", "reflect_pixel": "reflect", "wrap": "wrap"}
+
+#: Most rows and columns of a kernel.
+MOST_KERNEL = 1001
 
 # -- kernels --------------------------------------------------------------------------------------------
 
@@ -61,6 +65,7 @@ def _kernel(kernel: Any) -> np.ndarray:
             f"The kernel has {len(rows)} rows and {len(rows[0])} columns; both must be uneven.",
             hint="Add a row or column of zeros.",
         )
+    refuse_many(max(len(rows), len(rows[0])), MOST_KERNEL, "rows or columns of a kernel")
     return np.array(rows, dtype="float64")
 
 
@@ -104,6 +109,9 @@ def aggregate_spatial_window(
         y.name: align.startswith("upper") == ((step(data, y) or -1.0) < 0),
     }
     inner = {}
+    lengths = {d.name: -(-data.data.sizes[d.name] // length) * length for d, length in zip((x, y), size, strict=True)}
+    if boundary == "pad":
+        refuse_large({**data.data.sizes, **lengths}, "Padding to windows of this size", data.is_lazy)
     for dimension, length in zip((x, y), size, strict=True):
         inner[dimension.name] = f"window of {dimension.name}"
         data = _fitted(data, dimension, length, boundary == "pad", at_end[dimension.name])

@@ -11,6 +11,7 @@ import pandas as pd
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
+from openeo_backend.cube.bounds import MOST_AT_ONCE, refuse_large, refuse_many
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.extent import parse_crs
 from openeo_backend.cube.grid import (
@@ -64,6 +65,9 @@ def resample_spatial(
         return data
     source = need_geobox(data)
     target = _target(source, steps, parse_crs(projection) if projection is not None else None, align)
+    x, y = horizontal(data)
+    rows, columns = target.shape
+    refuse_large({**data.data.sizes, x.name: columns, y.name: rows}, "resample_spatial", data.is_lazy)
     env.log(
         "info",
         f"resample_spatial: {target.shape.x} x {target.shape.y} pixels of "
@@ -154,6 +158,7 @@ def _temporal_dimensions(data: Cube, target: Cube, dimension: str | None) -> lis
 
 def _at_dates(data: Cube, target: Cube, name: str, valid_within: float | None) -> Cube:
     own, wanted = _instants(data, name), _instants(target, name)
+    refuse_many(float(len(own)) * len(wanted), MOST_AT_ONCE, "pairs of dates")
     distance = np.abs(wanted[:, None] - own[None, :])
     # stable: of two dates equally far away, the earlier one comes first
     order = np.argsort(own, kind="stable")

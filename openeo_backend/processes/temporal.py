@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from openeo_backend.cube import Cube, blocks
+from openeo_backend.cube.bounds import refuse_large
 from openeo_backend.cube.extent import parse_interval
 from openeo_backend.cube.labels import coordinate, temporal_dimension, to_json
 from openeo_backend.cube.periods import group
@@ -67,6 +68,7 @@ def aggregate_temporal_period(
     """
     name = temporal_dimension(data, dimension).name
     labels, groups = group(_times(data, name), period)
+    refuse_large({**data.data.sizes, name: len(labels)}, "aggregate_temporal_period", data.is_lazy)
     coords = np.asarray(labels, dtype=object)
     return blocks.grouped(data, blocks.bind(reducer, "data", context=context), name, groups, coords)
 

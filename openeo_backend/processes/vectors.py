@@ -10,6 +10,7 @@ import shapely
 import xarray as xr
 
 from openeo_backend.cube import Cube, Dimension
+from openeo_backend.cube.bounds import refuse_large
 from openeo_backend.cube.extent import parse_crs
 from openeo_backend.cube.features import parse_features, with_geometries
 from openeo_backend.cube.geometry import parse_geometries, project, transform_points
@@ -69,6 +70,7 @@ def _table(cube: Cube, names: list[str]) -> tuple[np.ndarray, list[list[Any]]]:
     if len(names) == 1 and any(isinstance(value, list) for value in columns[0]):
         arrays = [value if isinstance(value, list) else [] if value is None else [value] for value in columns[0]]
         length = max(len(array) for array in arrays)
+        refuse_large({"geometry": len(arrays), PROPERTIES: length}, "load_geojson", lazy=False)
         return np.arange(length), [[*array, *[None] * (length - len(array))] for array in arrays]
     if any(nested):
         raise OpenEOError(

@@ -8,12 +8,15 @@ import re
 import shutil
 import unicodedata
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import count
 from typing import Any
 
 from openeo_backend.catalog.request import LoadRequest
 from openeo_backend.cube import Cube, Provenance
+from openeo_backend.cube import Cube, Provenance
+from openeo_backend.cube.bounds import refuse_many
 from openeo_backend.catalog.viewer import OPERATOR, Viewer
 from openeo_backend.cube.pixels import LabeledList, missing
 from openeo_backend.errors import NodeRef, OpenEOError
@@ -33,6 +36,9 @@ from openeo_backend.run.exports import export_all
 from openeo_backend.run.journal import Journal, Meter
 from openeo_backend.run.plan import Plan
 from openeo_backend.run.request import Event, Outcome, RunRequest
+#: Most values of a result that is no cube.
+MOST_JSON = 5_000_000
+
 
 logger = logging.getLogger(__name__)
 
@@ -240,21 +246,28 @@ def _empty(cube: Cube) -> Any:
     return {"type": "datacube", "order": [], "dimensions": {}, "data": data}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, counted: Iterator[int] | None = None) -> Any:
     """A value of the graph as JSON: numpy numbers as numbers.
 
     Labelled arrays, which JSON does not know, are written as in the official test cases:
+
+    :raises OpenEOError: ProcessGraphComplexity for one that is far larger written than the graph that made it.
     {"type": "labeled-array", "data": [{"key": label, "value": value}]}.
+    counted = counted or count(1)
+    refuse_many(next(counted), MOST_JSON, "values of a result that is written as JSON")
     """
     if isinstance(value, LabeledList):
         pairs = zip(value.labels, value, strict=True)
-        return {"type": "labeled-array", "data": [{"key": key, "value": _plain(entry)} for key, entry in pairs]}
+        return {
+            "type": "labeled-array",
+            "data": [{"key": key, "value": _plain(entry, counted)} for key, entry in pairs],
+        }
     if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        return {str(key): _plain(entry, counted) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
+        return [_plain(entry, counted) for entry in value]
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return _plain(value.tolist(), counted)
     if isinstance(value, Cube):
         raise OpenEOError(
             "FormatUnsuitable", "The result is an object or array with a data cube in it, which no file format holds."
