@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from openeo_backend.federation.review.node import Node, decoded
+from openeo_backend.federation.review.node import decoded
 from openeo_backend.net.door import Reply
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
@@ -65,12 +64,6 @@ def arrays(reply: Reply, *names: str) -> list[str]:
     """What is wrong with an answer that is to have arrays."""
     document = of(reply)
     return [f"`{name}` is no array" for name in names if not isinstance(document.get(name), list)]
-
-
-def account(node: Node, name: str) -> str | None:
-    """The token of a second account: the declaration names (`accounts.NAME`) the environment variable that holds it."""
-    variable = node.declares("accounts", name)
-    return os.environ.get(variable) if isinstance(variable, str) else None
 
 
 def _is_error(value: Any) -> bool:

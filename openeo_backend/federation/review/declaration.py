@@ -22,7 +22,7 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "size_test": ("report", "date", "version", "processes"),
     "collections": ("complementary", "limitations", "latency_hours", "whole_archive", "commercial"),
     "federation": ("collections",),
-    "credits": ("tariff",),
+    "credits": ("tariff", "reporting"),
     "previous": ("report",),
     "trial": ("collection", "spatial_extent", "temporal_extent", "bands", "collections", "many", "job_seconds"),
     "accounts": ("other", "without_credits"),

@@ -118,7 +118,8 @@ def place_of(node: Node, id: str) -> Place:
         return place
     box, dates, bands = (node.declares("trial", name) for name in ("spatial_extent", "temporal_extent", "bands"))
     if isinstance(box, Mapping):
-        place = replace(place, box=tuple(float(box[side]) for side in ("west", "south", "east", "north")))
+        west, south, east, north = (float(box[side]) for side in ("west", "south", "east", "north"))
+        place = replace(place, box=(west, south, east, north))
     if isinstance(dates, Sequence) and len(dates) == 2:
         place = replace(place, interval=(str(dates[0]), str(dates[1])))
     if isinstance(bands, Sequence) and bands:

@@ -169,7 +169,7 @@ def _instants(variable: Any, attributes: Mapping[str, Any]) -> list[np.datetime6
         only_use_cftime_datetimes=False,
         only_use_python_datetimes=True,
     )
-    return [np.datetime64(instant, "us") for instant in found]
+    return [np.datetime64(instant, "us") for instant in np.atleast_1d(np.asarray(found, dtype=object))]
 
 
 def _packed(content: bytes) -> dict[str, tuple[bool, bool]]:

@@ -79,27 +79,6 @@ def reads_tokens_by_method_and_provider(node: Node) -> Verdict:
     return passed("Tokens of this form are accepted, those of unknown providers refused.")
 
 
-@check("API-102", profile="L1", kind="token", source=OPENEO_API_PROFILE)
-def refuses_wrong_tokens(node: Node) -> Verdict:
-    """Wrong tokens are refused with 403, and nobody reaches what others own"""
-    problems: list[str] = []
-    prefix = (node.token or "").rpartition("/")[0]
-    for path in ("/me", "/jobs", "/process_graphs"):
-        if "GET" not in node.endpoints.get(path, ()):
-            continue
-        reply = node.get(path, headers={"Authorization": f"Bearer {prefix}/openeo-review-not-a-token"})
-        problems += answers.refusal(f"GET {path} with a wrong token", reply, (403,))
-    other = answers.account(node, "other")
-    if other is None:
-        found = judged(problems, "Wrong tokens are refused. Nobody tried another's job: no second account is declared.")
-    else:
-        id = answers.of(node.trial.drafts["described"]).get("id")
-        reply = node.request("GET", f"/jobs/{id}", headers={"Authorization": f"Bearer {other}"})
-        problems += answers.refusal("Another user's job", reply, (403, 404))
-        found = judged(problems, "Wrong tokens and other users are refused.")
-    return found
-
-
 @check("API-118", profile="LP", kind="token", source=FEDERATION_API)
 def asks_for_entitlements(node: Node) -> Verdict:
     """Where EGI Check-in is a provider, its entitlements are asked for"""

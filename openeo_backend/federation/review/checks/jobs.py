@@ -13,7 +13,6 @@ from openeo_backend.federation.review.check import (
     OPENEO_API_PROFILE,
     Verdict,
     check,
-    declared,
     failed,
     judged,
     not_applicable,
@@ -21,7 +20,7 @@ from openeo_backend.federation.review.check import (
     warned,
 )
 from openeo_backend.federation.review.node import Node
-from openeo_backend.federation.review.trial import OPTIONS, UNKNOWN_OPTIONS
+from openeo_backend.federation.review.parts import OPTIONS, UNKNOWN_OPTIONS
 
 INVALID = range(400, 500)
 STATUSES = ("created", "queued", "running", "canceled", "finished", "error")
@@ -59,18 +58,6 @@ def status_follows_its_order(node: Node) -> Verdict:
         problems.append(f"the stopped job ends as {stopped[-1]}")
     seen = ", ".join(" > ".join(dict.fromkeys(statuses)) for statuses in (*runs, stopped) if statuses)
     return judged(problems, f"Seen: {seen}.", expected="created, queued, running, and then finished, error or canceled")
-
-
-@check("API-704", profile="LP", kind="declared", source=FEDERATION_API)
-def keeps_results(node: Node) -> Verdict:
-    """Results of jobs are kept for 90 days or longer"""
-    return _kept(node, "results_days", 90)
-
-
-@check("API-705", profile="LP", kind="declared", source=FEDERATION_API)
-def keeps_jobs(node: Node) -> Verdict:
-    """Metadata of jobs are kept for a year or longer"""
-    return _kept(node, "metadata_days", 365)
 
 
 @check("API-710", profile="L1B/L2", kind="token", source=OPENEO_API_PROFILE)
@@ -179,7 +166,11 @@ def describes_jobs(node: Node) -> Verdict:
     drafts = node.trial.drafts
     problems = answers.status("GET of the job", drafts["described"], 200)
     problems += answers.refusal("GET of the job without a token", drafts["foreign"], (401, 403, 404))
-    return judged(problems, "It is described to its user.", expected="200 with the user's token, 401 without one")
+    if "other" in drafts:
+        problems += answers.refusal("GET of the job by another user", drafts["other"], (403, 404))
+        return judged(problems, "It is described to its user only.", expected="200; 401 without a token; 403 or 404")
+    holds = "It is described to its user. Nobody else tried: no second account is declared ([accounts] other)."
+    return judged(problems, holds, expected="200 with the user's token, 401 without one")
 
 
 @check("API-751", profile="L1B/L2", kind="token", source=OPENEO_API_PROFILE)
@@ -401,15 +392,6 @@ def tells_usage(node: Node) -> Verdict:
     missing = sorted(wanted - set(usage)) if isinstance(usage, dict) else sorted(wanted)
     problems = [f"`usage` lacks {', '.join(missing)}"] if missing else []
     return judged(problems, f"`usage` has {', '.join(usage or ())}.", expected="cpu, memory and duration in `usage`")
-
-
-def _kept(node: Node, name: str, least: int) -> Verdict:
-    days = node.declares("retention", name)
-    if isinstance(days, bool) or not isinstance(days, int | float):
-        return not_applicable(f"No review can wait for it, and it is not declared ([retention] {name}).")
-    if days < least:
-        return failed(f"{name} is declared as {days:g}.", expected=f"{least} or more")
-    return declared(f"{days:g} days.")
 
 
 def _echoed(node: Node) -> Verdict:

@@ -208,7 +208,7 @@ def files_can_be_fetched_by_anybody(node: Node) -> Verdict:
             insecure.append(f"{name} is no https URL")
     problems += insecure
     if not problems:
-        reply = record["asset 0"]
+        reply = record["asset"]
         problems += answers.status("A file without a token", reply, 200)
         problems += [] if reply.content else ["the file is empty"]
     return judged(
@@ -340,7 +340,7 @@ def _first(node: Node) -> Tiff:
     """The first GeoTIFF file of the small job."""
     record = node.trial.finished
     record["results"]
-    return read_tiff(record["asset 0"].content)
+    return read_tiff(record["asset"].content)
 
 
 def _assets(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

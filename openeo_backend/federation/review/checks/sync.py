@@ -150,16 +150,4 @@ def waits_for_five_minutes(node: Node) -> Verdict:
     return declared(f"{seconds:g} seconds.")
 
 
-@check("API-910", profile="L1A/L2", kind="token", source=OPENEO_API_PROFILE)
-def synchronous_requests_cost(node: Node) -> Verdict:
-    """POST /result is refused where a payment is required"""
-    token = answers.account(node, "without_credits")
-    if token is None:
-        return not_applicable("No user without credits is declared ([accounts] without_credits).")
-    body = {"process": {"process_graph": graphs.SUM}}
-    reply = node.request("POST", "/result", body, headers={"Authorization": f"Bearer {token}"})
-    problems = answers.refusal("POST /result of a user without credits", reply, (402,), ("PaymentRequired",))
-    return judged(problems, "It is refused.", expected="402 PaymentRequired")
-
-
 _RANGE = {"inputMin": 0, "inputMax": 10000, "outputMin": 0, "outputMax": 1}
