@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
 from openeo_backend.api.access import backend, current_user, public, unlisted
 from openeo_backend.api.body import json_body
+from openeo_backend.api.definition import ID
 from openeo_backend.api.errors import combine
 from openeo_backend.api.submission import check_process
 from openeo_backend.api.urls import url
@@ -17,9 +17,6 @@ from openeo_backend.graph.parse import read
 from openeo_backend.store.processes import StoredProcess
 
 blueprint = Blueprint("process_graphs", __name__)
-
-#: The API allows letters, digits and underscores; clients (and the official suite) also send UUIDs with dashes.
-ID = re.compile(r"[\w-]{1,255}", re.ASCII)
 
 #: What the list tells of a process; null members are left out.
 LISTED = ("summary", "description", "categories", "parameters", "returns", "deprecated", "experimental")

@@ -8,6 +8,7 @@ from flask import Blueprint, Response, jsonify
 
 from openeo_backend.api.access import backend, optional_user, public
 from openeo_backend.api.body import json_body
+from openeo_backend.api.definition import problems_of_definition
 from openeo_backend.api.submission import check_process
 from openeo_backend.auth.user import User
 from openeo_backend.errors import OpenEOError
@@ -25,8 +26,9 @@ def validate() -> Response:
 
 
 def _problems(process: dict[str, Any], user: User | None) -> list[OpenEOError]:
+    problems = problems_of_definition(process)
     try:
         check_process(process)
     except OpenEOError as problem:
-        return [problem]
-    return backend().validate(process, user)
+        return [*problems, problem]
+    return problems + backend().validate(process, user)

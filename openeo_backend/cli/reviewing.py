@@ -40,7 +40,12 @@ def review_url(
     if user is not None:
         node.login(user, password or "")
     chosen = list(profiles)
-    findings = review(node, selected(chosen), _progress)
+    try:
+        findings = review(node, selected(chosen), _progress)
+    finally:
+        left = node.close()
+    for path in left:
+        click.echo(f"openeo-backend: could not be deleted: {path}", err=True)
     click.echo("\r\x1b[K" if _is_terminal() else "", err=True, nl=False)
     document = report(node, findings, chosen)
     if format == "json":

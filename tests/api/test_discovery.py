@@ -90,6 +90,24 @@ def test_basic_is_not_listed_where_it_is_not_offered(client: FlaskClient, backen
     assert client.get(f"{ROOT}/credentials/basic").status_code == 501
 
 
+def test_capabilities_tell_who_to_ask_and_what_is_kept(client: FlaskClient, backend: Any) -> None:
+    assert not {"contact", "terms-of-service"} & {link["rel"] for link in client.get(f"{ROOT}/").json["links"]}
+    server = backend.settings.server
+    server.contact, server.terms_of_service = "help@example.org", "https://example.org/terms"
+    server.privacy_policy = "https://example.org/privacy"
+    backend.settings.jobs.results_days, backend.settings.store.signed_url_days = 100, 3
+    document = client.get(f"{ROOT}/").json
+    links = {link["rel"]: link["href"] for link in document["links"]}
+    assert links["contact"] == "mailto:help@example.org"
+    assert links["terms-of-service"] == "https://example.org/terms"
+    assert links["privacy-policy"] == "https://example.org/privacy"
+    assert document["retention"] == {"results_days": 100, "metadata_days": 365}
+    assert document["limits"] == {"sync_seconds": 300, "signed_url_days": 3}
+    server.contact = "https://example.org/help?user=@me"
+    links = {link["rel"]: link["href"] for link in client.get(f"{ROOT}/").json["links"]}
+    assert links["contact"] == "https://example.org/help?user=@me"
+
+
 def test_billing_names_the_credits_of_the_federation(client: FlaskClient) -> None:
     billing = client.get(f"{ROOT}/").json["billing"]
     assert billing["currency"] == "credits"
