@@ -18,6 +18,7 @@ from openeo_backend.formats.asset import Format
 from openeo_backend.formats.registry import FORMATS
 from openeo_backend.processes.registry import Registry
 from openeo_backend.run.engine import Engine
+from openeo_backend.run.remote import PinnedProcesses
 from openeo_backend.run.runner import ChildRunner, Runner
 from openeo_backend.settings import Settings, SettingsError
 from openeo_backend.store.store import Store
@@ -69,14 +70,22 @@ class Backend:
     def formats(self) -> Mapping[str, Format]:
         return FORMATS
 
-    def validate(self, process: Mapping[str, Any], user: User | None, most: float | None = None) -> list[OpenEOError]:
+    def validate(
+        self,
+        process: Mapping[str, Any],
+        user: User | None,
+        most: float | None = None,
+        remote: PinnedProcesses | None = None,
+    ) -> list[OpenEOError]:
         """All problems of a process as `user` would run it; an empty list for a sound one.
 
         :param most: most samples that it may read, instead of those of a batch job.
+        :param remote: processes by URL; those that the process uses are pinned there.
         """
         most = self.settings.limits.job_samples if most is None else most
+        stored = self.stored(user.id) if user is not None else {}
         engine = self.engine.seen_by(Viewer.of(user))
-        return engine.plan(process, stored=self.stored(user.id) if user is not None else {}, most=most)[1]
+        return engine.plan(process, stored=stored, most=most, remote=remote)[1]
 
     def stored(self, user: str) -> dict[str, Mapping[str, Any]]:
         """The stored processes of a user by id."""

@@ -24,7 +24,7 @@ def estimate_job(job_id: str) -> Response:
     """Costs, duration and size. A process that cannot run has no estimate but its problems."""
     store = backend().store
     job = store.jobs.get(current_user().id, job_id)
-    validate(job.process)
+    validate(job)
     slots: Slots = current_app.extensions[SLOTS]
     with slots.hold():
         outcome = _measure(job, current_user().roles)
@@ -44,6 +44,7 @@ def _measure(job: Job, roles: Iterable[str]) -> Outcome:
         folder=folder,
         user=job.user_id,
         processes=backend().stored(job.user_id),
+        remote=job.remote or (),
         options=job.options,
         limit_samples=settings.limits.job_samples,
         seconds=settings.jobs.estimate_seconds,

@@ -31,11 +31,12 @@ def start_job(job_id: str) -> Response:
     store, user = backend().store, current_user().id
     job = store.jobs.get(user, job_id)
     if job.status not in ACTIVE:
-        validate(job.process)
+        remote = validate(job)
         allowed, settings = limits(), backend().settings.jobs
         options.check(job.options, allowed, settings)
         resolved = options.resolve(job.options, allowed, settings)
         members = {"priority": allowed.priority, "per_user": allowed.per_user, "limits": resolved}
+        members |= {"remote": remote or None}
         if store.jobs.queue(user, job_id, _ignored(job), **members):
             store.jobs.log(user, job_id, [place(*store.jobs.ahead(user, job_id), allowed.per_user)])
     return Response(status=202)

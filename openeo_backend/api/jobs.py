@@ -21,6 +21,7 @@ from openeo_backend.graph.parse import read
 from openeo_backend.jobs import options
 from openeo_backend.observe.clock import timestamp
 from openeo_backend.run import results
+from openeo_backend.run.remote import told
 from openeo_backend.store import trash
 from openeo_backend.store.jobs import Job
 
@@ -47,6 +48,7 @@ def create_job() -> Response:
         budget=budget_of(body),
         log_level=options.log_level(chosen) or log_level_of(body),
         options=chosen,
+        remote=_pins(process),
     )
     response = Response(status=201)
     response.headers["Location"] = url(f"/jobs/{job.id}")
@@ -102,14 +104,21 @@ def limits() -> Limits:
     return limits_of(backend().settings, current_user().roles)
 
 
-def validate(process: dict[str, Any]) -> None:
-    """Look whether a process can run.
+def validate(job: Job) -> list[dict[str, Any]]:
+    """Look whether the process of a job can run.
 
+    :returns: the processes by URL that it uses: those it was made with, others as they are now.
     :raises OpenEOError: with all of its problems.
     """
-    problems = backend().validate(process, current_user())
+    remote = backend().engine.pinned(job.remote or ())
+    problems = backend().validate(job.process, current_user(), remote=remote)
     if problems:
         raise combine(problems)
+    return remote.pins()
+
+
+def _pins(process: dict[str, Any]) -> list[dict[str, Any]] | None:
+    return backend().engine.pins(process, backend().stored(current_user().id)) or None
 
 
 def _parse(process: dict[str, Any]) -> None:
@@ -132,7 +141,7 @@ def _changes(body: dict[str, Any], job: Job) -> dict[str, Any]:
         process = process_of(body)
         check_process(process)
         _parse(process)
-        changes["process"] = process
+        changes |= {"process": process, "remote": _pins(process)}
     chosen = options.collect(body)
     if chosen or "job_options" in body:
         changes["options"] = chosen if "job_options" in body else {**job.options, **chosen}
@@ -171,6 +180,7 @@ def _full(job: Job) -> dict[str, Any]:
     document = _short(job) | {
         "description": job.description,
         "process": job.process,
+        "remote_processes": told(job.remote) or None,
         "usage": job.usage,
         "job_options": job.options or None,
         "expires": timestamp(job.updated + kept),

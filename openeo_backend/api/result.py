@@ -44,7 +44,8 @@ def compute() -> Response:
     plan_of(body)
     budget_of(body)
     log_level, chosen = log_level_of(body), options.collect(body)
-    problems = backend().validate(process, user, limits_of(backend().settings, user.roles).sync_samples)
+    remote = backend().engine.pinned()
+    problems = backend().validate(process, user, limits_of(backend().settings, user.roles).sync_samples, remote)
     if problems:
         raise _told(errors.combine(problems))
     slots: Slots = current_app.extensions[SLOTS]
@@ -62,6 +63,7 @@ def compute() -> Response:
             title=body.get("title") if isinstance(body.get("title"), str) else None,
             roles=sorted(user.roles),
             processes=backend().stored(user.id),
+            remote=remote.pins(),
             options=chosen,
             log_level=log_level,
             limit_samples=allowed.sync_samples,

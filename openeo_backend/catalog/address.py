@@ -22,6 +22,7 @@ from openeo_backend.catalog.sources import (
 )
 from openeo_backend.catalog.stac_api import ApiSource, is_api
 from openeo_backend.errors import OpenEOError
+from openeo_backend.net.policy import shown
 from openeo_backend.settings import SettingsError
 
 
@@ -80,7 +81,7 @@ def open_address(url: str, documents: Documents, most: int) -> tuple[Source, str
         return _catalog(url, document, documents, most)
     raise OpenEOError(
         "FileContentInvalid",
-        f"The document at {url} is not STAC: its type is {kind!r}.",
+        f"The document at {shown(url)} is not STAC: its type is {kind!r}.",
         hint="Give the URL of a STAC Item, Collection, Catalog or API.",
     )
 
@@ -96,7 +97,7 @@ def _listed(document: Mapping[str, Any], url: str) -> str | None:
 def _read_collection(url: str, documents: Documents) -> Mapping[str, Any]:
     document = documents.read(url)
     if document.get("type") != "Collection":
-        raise OpenEOError("FileContentInvalid", f"The document at {url} is not a STAC Collection.")
+        raise OpenEOError("FileContentInvalid", f"The document at {shown(url)} is not a STAC Collection.")
     return document
 
 
@@ -126,7 +127,7 @@ def _found(document: Mapping[str, Any], url: str, documents: Documents, most: in
     """The items of a search result, following its pages."""
     items: list[Item] = []
     page: Mapping[str, Any] | None = document
-    budget = documents.budget(f"the items at {url}")
+    budget = documents.budget(f"the items at {shown(url)}")
     parents: dict[str, Mapping[str, Any]] = {}
     while page is not None:
         budget.go(url)
@@ -192,4 +193,4 @@ def _catalog(url: str, document: Mapping[str, Any], documents: Documents, most: 
     asked = parse_qs(urlsplit(url).query).get("collections")
     chosen = [id for id in ids if asked is None or id in asked]
     hint = f"Give the URL of one of its collections: {', '.join(chosen[:10])}." if chosen else None
-    raise OpenEOError("FileContentInvalid", f"The catalog at {url} has {len(chosen)} collections.", hint=hint)
+    raise OpenEOError("FileContentInvalid", f"The catalog at {shown(url)} has {len(chosen)} collections.", hint=hint)

@@ -11,6 +11,7 @@ from openeo_backend.catalog.budget import MOST_DOCUMENTS, Budget
 from openeo_backend.catalog.hrefs import is_url
 from openeo_backend.catalog.remote import Requests
 from openeo_backend.errors import OpenEOError
+from openeo_backend.net.policy import shown
 
 #: Largest local document in bytes.
 _LARGEST = 256 * 2**20
@@ -45,7 +46,7 @@ class Documents:
         """
         value = self.door.json(address) if is_url(address) else self._local(address)
         if not isinstance(value, dict):
-            raise OpenEOError("FileContentInvalid", f"The document {address} is not a JSON object.")
+            raise OpenEOError("FileContentInvalid", f"The document {shown(address)} is not a JSON object.")
         return value
 
     def budget(self, where: str, documents: int = MOST_DOCUMENTS) -> Budget:
@@ -56,7 +57,7 @@ class Documents:
         """The answer to a JSON body sent to `url`."""
         value = self.door.post_json(url, dict(body))
         if not isinstance(value, dict):
-            raise OpenEOError("FileContentInvalid", f"The answer of {url} is not a JSON object.")
+            raise OpenEOError("FileContentInvalid", f"The answer of {shown(url)} is not a JSON object.")
         return value
 
     def _local(self, address: str) -> Any:

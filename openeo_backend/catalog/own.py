@@ -54,9 +54,16 @@ def refuse_unfinished(collection: Mapping[str, Any], url: str) -> None:
     """Refuse the results of a job elsewhere that are not there (yet), as their `openeo:status` tells.
 
     :raises OpenEOError: JobNotFinished; where results may still come, its data ask for waiting (`waiting_for`).
+        NoDataAvailable where that job has finished without any.
     """
     state = str(collection.get("openeo:status") or "finished").lower()
     if state == "finished":
+        if is_result(collection) and _is_empty(collection):
+            raise OpenEOError(
+                "NoDataAvailable",
+                f"The job whose results are at '{shown(url)}' has finished, but its results have no files to load.",
+                hint="See the log of that job.",
+            )
         return
     failed = state in ("error", "canceled")
     raise OpenEOError(
@@ -65,6 +72,11 @@ def refuse_unfinished(collection: Mapping[str, Any], url: str) -> None:
         hint="Start that job again." if failed else "Wait until it has finished.",
         data=None if failed else {"waiting_for": url},
     )
+
+
+def _is_empty(collection: Mapping[str, Any]) -> bool:
+    leads_on = any(link.get("rel") in ("item", "items", "child") for link in collection.get("links") or ())
+    return collection.get("type") == "Collection" and not collection.get("assets") and not leads_on
 
 
 def perhaps_later(error: OpenEOError, url: str) -> OpenEOError:

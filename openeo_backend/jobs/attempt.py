@@ -23,6 +23,7 @@ from openeo_backend.jobs.accounts import Accounts, is_charged
 from openeo_backend.jobs.queue import Lease, Queue
 from openeo_backend.jobs.waiting import name, overdue, waited
 from openeo_backend.observe import clock
+from openeo_backend.run.remote import told
 from openeo_backend.run.request import Event, Outcome, RunRequest
 from openeo_backend.run.results import describe
 from openeo_backend.run.runner import Runner
@@ -155,6 +156,7 @@ class Attempt:
             roles=allowed.get("roles", ()),
             title=job.title,
             processes=self._stored(job.user_id),
+            remote=job.remote or (),
             options=job.options,
             log_level=job.log_level,
             limit_samples=self._settings.limits.job_samples,
@@ -183,6 +185,8 @@ class Attempt:
         if not files:
             self._tell("warning", "The process ended without a file or value: there is nothing to download.")
         result = describe(files, outcome.provenance)
+        if self.lease.job.remote:
+            result["remote_processes"] = told(self.lease.job.remote)
         size = sum(file["size"] for file in files)
         self._tell("info", f"The job finished: {len(files)} file(s), {size} bytes, {self._seconds():.1f} seconds.")
         usage = {"storage": {"value": size, "unit": "b"}, **self._usage, **outcome.usage}

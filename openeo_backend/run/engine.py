@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,8 +18,8 @@ from openeo_backend.graph.effects import LoadHints
 from openeo_backend.graph.nodes import Graph, Node
 from openeo_backend.net.door import Door
 from openeo_backend.processes.registry import Registry
-from openeo_backend.run.plan import Plan, plan
-from openeo_backend.run.remote import RemoteProcesses
+from openeo_backend.run.plan import Plan, plan, resolve
+from openeo_backend.run.remote import PinnedProcesses, RemoteProcesses
 from openeo_backend.run.services import open_services
 from openeo_backend.settings import Settings, value_of
 
@@ -61,14 +62,16 @@ class Engine:
         stored: Mapping[str, Mapping[str, Any]] | None = None,
         given: Mapping[str, Any] | None = None,
         most: float | None = None,
+        remote: PinnedProcesses | None = None,
     ) -> tuple[Plan | None, list[OpenEOError]]:
         """The plan of a process, or None, and all of its problems; see :func:`openeo_backend.run.plan.plan`.
 
+        :param remote: processes by URL as they were pinned; those used besides are pinned there.
         :param most: most samples that the loads together may read. What is told here is the least they read: it is
             found without searching or opening anything.
         """
         inspect: Mapping[str, Inspect] = {"load_collection": self._inspect_load}
-        limits, remote = self.settings.limits, self.remote
+        limits, remote = self.settings.limits, remote or self.pinned()
         found, problems = plan(
             process, self.processes, limits, stored=stored, given=given, inspect=inspect, remote=remote
         )
@@ -76,6 +79,20 @@ class Engine:
             return found, problems
         problems = self._too_large(found, most)
         return (None, problems) if problems else (found, [])
+
+    def pinned(self, pins: Iterable[Mapping[str, Any]] = ()) -> PinnedProcesses:
+        """Processes by URL, some of them pinned already."""
+        return PinnedProcesses(self.remote, pins)
+
+    def pins(self, process: Mapping[str, Any], stored: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The processes by URL that a process uses, as they are now; see :meth:`PinnedProcesses.pins`.
+
+        Those that cannot be had now are left out.
+        """
+        remote = self.pinned()
+        if any(_names_urls(each) for each in (process, *stored.values())):
+            resolve(process, self.processes, self.settings.limits, stored, remote)
+        return remote.pins()
 
     def _too_large(self, found: Plan, most: float) -> list[OpenEOError]:
         samples = 0.0
@@ -125,6 +142,11 @@ class Engine:
                         f"The collection '{id}' has no band '{band}'.",
                         hint=f"Available: {', '.join(known)}.",
                     )
+
+
+def _names_urls(process: Mapping[str, Any]) -> bool:
+    """Whether a process may call others by URL, found without parsing it."""
+    return '"namespace":"http' in json.dumps(process, separators=(",", ":"))
 
 
 def _band_names(collection: Mapping[str, Any]) -> list[str]:

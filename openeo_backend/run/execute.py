@@ -119,7 +119,11 @@ def _is_full(error: BaseException | None) -> bool:
 
 def _execute(request: RunRequest, engine: Engine, journal: Journal, meter: Meter) -> Outcome:
     plan, problems = engine.plan(
-        request.process, stored=request.processes, given=request.parameters, most=request.limit_samples
+        request.process,
+        stored=request.processes,
+        given=request.parameters,
+        most=request.limit_samples,
+        remote=engine.pinned(request.remote),
     )
     if plan is None:
         raise problems[0]

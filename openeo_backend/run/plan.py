@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +65,24 @@ def plan(
     if problems:
         return None, problems[:MOST]
     return Plan(graph, hints(graph, processes, LOADS)), []
+
+
+def resolve(
+    process: Mapping[str, Any],
+    processes: Registry,
+    limits: LimitsSettings,
+    stored: Mapping[str, Mapping[str, Any]],
+    remote: Remote,
+) -> None:
+    """Have `remote` asked for all processes by URL that a process uses, directly or in what it calls.
+
+    What is wrong with the process does not matter here, nor what cannot be reached: its plan tells.
+    """
+    size = {"max_nodes": limits.graph_nodes, "max_depth": limits.graph_depth}
+    graph, _ = read_leniently(process.get("process_graph"), **size)
+    if graph is not None:
+        with suppress(OpenEOError):
+            expand(graph, _lookup(processes, stored, remote), callback_parameters(processes), **size, problems=[])
 
 
 def _declared(process: Mapping[str, Any]) -> list[str]:

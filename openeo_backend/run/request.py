@@ -27,6 +27,8 @@ class RunRequest:
     """Values for the parameters of the process."""
     processes: Mapping[str, Any] = field(default_factory=dict)
     """The user's stored processes that the graph may call, by id."""
+    remote: Sequence[Mapping[str, Any]] = ()
+    """Processes by URL as they are to be used; see :meth:`openeo_backend.run.remote.PinnedProcesses.pins`."""
     options: Mapping[str, Any] = field(default_factory=dict)
     log_level: str = "info"
     limit_samples: float | None = None

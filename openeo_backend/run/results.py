@@ -378,7 +378,10 @@ def _none_last(value: Any) -> tuple[bool, Any]:
 
 
 def _expression(job: Job) -> dict[str, Any]:
-    return {"format": "openeo", "expression": job.process}
+    expression: dict[str, Any] = {"format": "openeo", "expression": job.process}
+    if remote := (job.result or {}).get("remote_processes"):
+        expression["remote_processes"] = remote
+    return expression
 
 
 def _processor(job: Job) -> dict[str, Any]:

@@ -62,6 +62,7 @@ class Job:
     waiting_since: datetime | None
     result_attempt: int | None
     result: dict[str, Any] | None
+    remote: list[dict[str, Any]] | None
 
 
 Close = Callable[[Connection, Job, bool], None]
@@ -84,7 +85,7 @@ COLUMNS = [jobs.c[field.name] for field in fields(Job)]
 _SHORT = [
     column
     for column in COLUMNS
-    if column.name not in ("process", "options", "result", "usage", "description", "limits")
+    if column.name not in ("process", "options", "result", "usage", "description", "limits", "remote")
 ]
 
 

@@ -66,6 +66,8 @@ jobs = Table(
     Column("limits", Document),
     # Who pays for its runs: the name of its user at the accounting service; null where nobody does.
     Column("payer", String(255)),
+    # Processes of other servers that the process uses, as they were when the job was made.
+    Column("remote", Document),
     # The results that a queued job waits for, since when, and when to look for them again.
     Column("waiting_for", Text),
     Column("waiting_since", Instant),
