@@ -41,6 +41,10 @@ class Objects(Protocol):
     Every function raises OpenEOError StorageFailure when the storage cannot be used.
     """
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether what is stored goes over the network."""
+
     def put(self, key: str, file: Path) -> int:
         """Store a file, streaming it in parts; returns its size."""
 
@@ -71,6 +75,10 @@ class StoredObjects:
 
     def __init__(self, store: LocalStore | S3Store | MemoryStore) -> None:
         self._store = store
+
+    @property
+    def is_remote(self) -> bool:
+        return isinstance(self._store, S3Store)
 
     def put(self, key: str, file: Path) -> int:
         size = file.stat().st_size

@@ -190,6 +190,9 @@ class Attempt:
         size = sum(file["size"] for file in files)
         self._tell("info", f"The job finished: {len(files)} file(s), {size} bytes, {self._seconds():.1f} seconds.")
         usage = {"storage": {"value": size, "unit": "b"}, **self._usage, **outcome.usage}
+        if self._objects.is_remote:
+            received = usage.get("network", {}).get("value", 0)
+            usage["network"] = {"value": received + size, "unit": "b"}
         self._end(lambda entries: self._queue.publish(self.lease, result, self._used(usage), entries))
 
     def _fail(self, error: Mapping[str, Any], lost: str | None = None, usage: Mapping[str, Any] | None = None) -> None:

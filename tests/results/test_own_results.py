@@ -223,5 +223,8 @@ def test_results_kept_in_s3_are_copied_for_the_run(sites, catalog, values, tmp_p
         job = site.job(graph(format))
         assert_same(loader(site).load_result(job, LoadRequest(), env(folder=tmp_path)), values)
         assert not (tmp_path / "a" / "files").exists()
+        usage = site.backend.store.jobs.get("ada", job).usage
+        assert usage["network"] == usage["storage"]  # nothing came over the network, the results went over it
+        assert usage["network"]["value"] > 0
     finally:
         store.stop()
