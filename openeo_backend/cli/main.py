@@ -116,6 +116,27 @@ def user_add(name: str, **common: Any) -> None:
     click.echo(f"The user {name} can log in where basic authentication is on (setting auth.basic).")
 
 
+@main.group()
+def collection() -> None:
+    """Collections of the catalog."""
+
+
+@collection.command("check")
+@click.argument("id", required=False)
+@click.option("--format", type=click.Choice(["table", "json"]), default="table", help="Form of the output [table].")
+@settings_options
+@told
+def collection_check(id: str | None, format: str, **common: Any) -> None:
+    """Tell what the collection ID, or all, lack to be offered in a federation, and what to set.
+
+    Exit status 1 tells that something is missing that is required.
+    """
+    from openeo_backend.cli.collections import check_collections
+
+    settings, _ = effective(**common)
+    raise SystemExit(check_collections(with_demo(settings), id, format))
+
+
 @main.command("demo-archive")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @told
