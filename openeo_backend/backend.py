@@ -16,6 +16,7 @@ from openeo_backend.files.places import database_url, objects_place, open_signer
 from openeo_backend.files.signing import Signer
 from openeo_backend.formats.asset import Format
 from openeo_backend.formats.registry import FORMATS
+from openeo_backend.jobs.accounts import Accounts
 from openeo_backend.processes.registry import Registry
 from openeo_backend.run.engine import Engine
 from openeo_backend.run.remote import PinnedProcesses
@@ -34,6 +35,7 @@ class Backend:
     signer: Signer
     engine: Engine
     runner: Runner
+    accounts: Accounts
 
     @classmethod
     def open(cls, settings: Settings) -> Backend:
@@ -56,6 +58,7 @@ class Backend:
             signer=open_signer(settings),
             engine=Engine.open(settings),
             runner=ChildRunner(settings, "openeo_backend.jobs.child:work"),
+            accounts=Accounts.open(settings),
         )
 
     @property

@@ -1,18 +1,28 @@
-"""Plans and budgets: everything is free here, and says so in the currency of the federation."""
+"""Plans, budgets and balances as requests name them and answers show them."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from openeo_backend.api.access import backend, current_user
 from openeo_backend.errors import OpenEOError
 
-DEFAULT_PLAN = "free"
 
-BILLING: dict[str, Any] = {
-    "currency": "credits",
-    "default_plan": DEFAULT_PLAN,
-    "plans": [{"name": DEFAULT_PLAN, "description": "Processing costs nothing.", "paid": False}],
-}
+def billing() -> dict[str, Any]:
+    """The member of the capabilities: also where everything is free, in the currency of the federation."""
+    tariff = backend().accounts.tariff
+    return {"currency": tariff.currency, "default_plan": tariff.default_plan, "plans": tariff.plans()}
+
+
+def account() -> dict[str, Any]:
+    """Members of `/me`: the balance where it is known and limited, since clients take null for an error."""
+    accounts, page = backend().accounts, backend().settings.billing.url
+    document: dict[str, Any] = {"default_plan": accounts.tariff.default_plan, "links": []}
+    if page:
+        document["links"].append({"rel": "payment", "href": page, "title": "Credits"})
+    balance = accounts.balance(current_user())
+    return document if balance is None else document | {"budget": balance}
 
 
 def plan_of(body: dict[str, Any]) -> str:
@@ -20,14 +30,7 @@ def plan_of(body: dict[str, Any]) -> str:
 
     :raises OpenEOError: BillingPlanInvalid for a plan that does not exist.
     """
-    plan = body.get("plan")
-    if plan is None or (isinstance(plan, str) and plan.lower() == DEFAULT_PLAN):
-        return DEFAULT_PLAN
-    raise OpenEOError(
-        "BillingPlanInvalid",
-        f"There is no billing plan '{plan}'.",
-        hint=f"The only plan is '{DEFAULT_PLAN}'; it may be left out.",
-    )
+    return backend().accounts.tariff.resolve(body.get("plan"))
 
 
 def budget_of(body: dict[str, Any]) -> float | None:
@@ -38,6 +41,11 @@ def budget_of(body: dict[str, Any]) -> float | None:
     budget = body.get("budget")
     if budget is None:
         return None
-    if isinstance(budget, bool) or not isinstance(budget, int | float) or budget < 0:
+    if isinstance(budget, bool) or not isinstance(budget, int | float) or not 0 <= budget < math.inf:
         raise OpenEOError("BudgetInvalid", f"The budget {budget!r} is not a number of at least 0.")
     return float(budget)
+
+
+def costs_header(costs: float) -> str:
+    """Costs as the header OpenEO-Costs tells them."""
+    return f"{costs:.6f}".rstrip("0").rstrip(".")

@@ -13,7 +13,7 @@ from flask import Blueprint, Response, current_app
 
 from openeo_backend.api import pages
 from openeo_backend.api.access import backend, is_listed, public
-from openeo_backend.api.billing import BILLING
+from openeo_backend.api.billing import billing
 from openeo_backend.api.documents import document
 from openeo_backend.api.urls import VERSIONS, host_url, root_url, short_version, url
 from openeo_backend.api.versions import is_production
@@ -49,7 +49,7 @@ def capabilities() -> Response:
             "production": is_production(short_version()),
             "conformsTo": conformance_classes(),
             "endpoints": list(endpoints()),
-            "billing": BILLING,
+            "billing": billing(),
             "retention": retention(),
             "limits": limits(),
             "processing:software": software(),

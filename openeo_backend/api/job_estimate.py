@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from collections.abc import Iterable
+from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify
 
@@ -22,15 +24,23 @@ blueprint = Blueprint("job_estimate", __name__)
 @blueprint.get("/jobs/<job_id>/estimate")
 def estimate_job(job_id: str) -> Response:
     """Costs, duration and size. A process that cannot run has no estimate but its problems."""
-    store = backend().store
-    job = store.jobs.get(current_user().id, job_id)
+    job = backend().store.jobs.get(current_user().id, job_id)
     validate(job)
+    return jsonify(estimate_of(job))
+
+
+def estimate_of(job: Job) -> dict[str, Any]:
+    """The estimate of a job of this user whose process was validated.
+
+    :raises OpenEOError: EstimateComplexity where there is none; TooManyRequests where nobody has time for it.
+    """
     slots: Slots = current_app.extensions[SLOTS]
     with slots.hold():
         outcome = _measure(job, current_user().roles)
     if outcome.error is not None:
         raise _told(outcome)
-    return jsonify(estimate(outcome.value, store.jobs.recent_usage(), clock.now()))
+    usages, tariff = backend().store.jobs.recent_usage(), backend().accounts.tariff
+    return estimate(outcome.value, usages, clock.now(), tariff, tariff.resolve(job.plan))
 
 
 def _measure(job: Job, roles: Iterable[str]) -> Outcome:
@@ -43,6 +53,7 @@ def _measure(job: Job, roles: Iterable[str]) -> Outcome:
         process=job.process,
         folder=folder,
         user=job.user_id,
+        roles=sorted(roles),
         processes=backend().stored(job.user_id),
         remote=job.remote or (),
         options=job.options,
@@ -54,7 +65,6 @@ def _measure(job: Job, roles: Iterable[str]) -> Outcome:
     try:
         return backend().runner(request, lambda event: None, lambda: False)
     finally:
-        roles=sorted(roles),
         shutil.rmtree(folder, ignore_errors=True)
 
 

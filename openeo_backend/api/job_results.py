@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -10,6 +11,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from openeo_backend.api import download
 from openeo_backend.api.access import backend, current_user, public, unlisted
+from openeo_backend.api.job_estimate import estimate_of
 from openeo_backend.api.jobs import limits, validate
 from openeo_backend.api.urls import url
 from openeo_backend.errors import OpenEOError
@@ -28,24 +30,41 @@ GEOJSON = "application/geo+json"
 @blueprint.post("/jobs/<job_id>/results")
 def start_job(job_id: str) -> Response:
     """Queue a job; nothing happens if it is queued or running already."""
-    store, user = backend().store, current_user().id
+    store, user, roles = backend().store, current_user().id, sorted(current_user().roles)
     job = store.jobs.get(user, job_id)
     if job.status not in ACTIVE:
+        plan = backend().accounts.tariff.resolve(job.plan)
         remote = validate(job)
         allowed, settings = limits(), backend().settings.jobs
         options.check(job.options, allowed, settings)
-        resolved = options.resolve(job.options, allowed, settings)
-        members = {"priority": allowed.priority, "per_user": allowed.per_user, "limits": resolved}
-        members |= {"remote": remote or None}
+        # The roles of now hold for the run: tokens are not kept, so nothing tells those of then.
+        resolved = {**options.resolve(job.options, allowed, settings), "roles": roles}
+        _admit(job, plan)
+        members = {"priority": allowed.priority, "per_user": allowed.per_user, "limits": resolved, "plan": plan}
+        members["payer"] = backend().accounts.payer(current_user())
+        members["remote"] = remote or None
         if store.jobs.queue(user, job_id, _ignored(job), **members):
             store.jobs.log(user, job_id, [place(*store.jobs.ahead(user, job_id), allowed.per_user)])
     return Response(status=202)
 
 
+def _admit(job: Job, plan: str) -> None:
+    """Look whether a job can be paid for; what is not known before is watched while it runs.
+
+    :raises OpenEOError: PaymentRequired.
+    """
+    accounts, user, expected = backend().accounts, current_user(), None
+    accounts.admit(user, plan, "job", job.budget)
+    if job.budget is not None and accounts.tariff.is_paid(plan) and accounts.tariff.has_metered_prices:
+        with suppress(OpenEOError):
+            expected = estimate_of(job).get("costs")
+        accounts.admit(user, plan, "job", job.budget, expected)
+
+
 @blueprint.delete("/jobs/<job_id>/results")
 def stop_job(job_id: str) -> Response:
     """Stop a job that is queued or running; what was published stays."""
-    backend().store.jobs.cancel(current_user().id, job_id)
+    backend().store.jobs.cancel(current_user().id, job_id, backend().accounts.close)
     return Response(status=204)
 
 

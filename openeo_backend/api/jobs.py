@@ -93,7 +93,7 @@ def update_job(job_id: str) -> Response:
 @blueprint.delete("/jobs/<job_id>")
 def delete_job(job_id: str) -> Response:
     """Remove a job with everything it made; a running one is stopped."""
-    backend().store.jobs.delete(current_user().id, job_id)
+    backend().store.jobs.delete(current_user().id, job_id, backend().accounts.close)
     with suppress(OpenEOError):  # the worker's sweep deletes what is left
         backend().objects.delete(trash.prefix(job_id))
     return Response(status=204)

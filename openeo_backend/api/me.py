@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from openeo_backend.api.access import current_user
-from openeo_backend.api.billing import DEFAULT_PLAN
+from openeo_backend.api.billing import account
 from openeo_backend.auth.user import User
 
 blueprint = Blueprint("me", __name__)
@@ -18,10 +18,10 @@ _ID = re.compile(r"[\w\-.~]+", re.ASCII)
 
 @blueprint.get("/me")
 def me() -> Response:
-    """The user. Budget and storage are left out: neither is limited, and clients take null for an error."""
+    """The user. What is not limited, such as storage, is left out: clients take null for an error."""
     user = current_user()
     document: dict[str, Any] = {"user_id": _shown_id(user), "name": user.name, "roles": sorted(user.roles)}
-    document |= {"default_plan": DEFAULT_PLAN, "links": []}
+    document |= account()
     if user.external_id is not None:
         document |= {"sub": user.external_id, "iss": user.issuer}
     return jsonify(document)

@@ -16,15 +16,17 @@ from werkzeug.http import dump_options_header
 
 from openeo_backend.api import errors
 from openeo_backend.api.access import backend, current_user, unlisted
-from openeo_backend.api.billing import budget_of, plan_of
+from openeo_backend.api.billing import budget_of, costs_header, plan_of
 from openeo_backend.api.body import json_body
 from openeo_backend.api.submission import log_level_of, process_of
 from openeo_backend.api.sync import FOLDER, SLOTS, STOPPING, Journal, Slots, Watch
 from openeo_backend.api.urls import url
 from openeo_backend.auth.policy import limits_of
+from openeo_backend.auth.user import User
 from openeo_backend.errors import OpenEOError
 from openeo_backend.jobs import options
-from openeo_backend.observe import logs
+from openeo_backend.jobs.accounts import Run, is_charged
+from openeo_backend.observe import clock, logs
 from openeo_backend.run.request import Outcome, RunRequest
 
 blueprint = Blueprint("result", __name__)
@@ -40,14 +42,13 @@ _KEPT = frozenset({401, 402, 403, 408, 413, 429, 503})
 def compute() -> Response:
     """Compute a process and send what comes out: a file, several as TAR, or a bare JSON value."""
     user, body = current_user(), json_body()
-    process = process_of(body)
-    plan_of(body)
-    budget_of(body)
+    process, plan, budget = process_of(body), plan_of(body), budget_of(body)
     log_level, chosen = log_level_of(body), options.collect(body)
     remote = backend().engine.pinned()
     problems = backend().validate(process, user, limits_of(backend().settings, user.roles).sync_samples, remote)
     if problems:
         raise _told(errors.combine(problems))
+    backend().accounts.admit(user, plan, "request", budget)
     slots: Slots = current_app.extensions[SLOTS]
     with slots.hold():
         id = f"s-{uuid.uuid4().hex}"
@@ -60,8 +61,8 @@ def compute() -> Response:
             process=process,
             folder=folder,
             user=user.id,
-            title=body.get("title") if isinstance(body.get("title"), str) else None,
             roles=sorted(user.roles),
+            title=body.get("title") if isinstance(body.get("title"), str) else None,
             processes=backend().stored(user.id),
             remote=remote.pins(),
             options=chosen,
@@ -72,7 +73,7 @@ def compute() -> Response:
             threads=allowed.threads,
         )
         try:
-            outcome = _run(run, user.id)
+            outcome, costs = _run(run, user, plan, budget)
             response = _answer(outcome, run)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -83,7 +84,8 @@ def compute() -> Response:
         shutil.rmtree(folder, ignore_errors=True)
     response.headers["Link"] = f'<{_monitor(id)}>; rel="monitor"'
     response.headers["OpenEO-Identifier"] = id
-    response.headers["OpenEO-Costs"] = "0"
+    if costs is not None:
+        response.headers["OpenEO-Costs"] = costs_header(costs)
     return response
 
 
@@ -95,18 +97,57 @@ def result_logs(request_id: str) -> Response:
     return jsonify({"level": level, "logs": page.entries, "links": []})
 
 
-def _run(run: RunRequest, user: str) -> Outcome:
-    """Run, and keep the log however it ends."""
-    limits = backend().settings.limits
+def _run(run: RunRequest, user: User, plan: str, budget: float | None) -> tuple[Outcome, float | None]:
+    """Run; however it ends, keep the log and charge for it. How it ended, and its costs where they are known."""
+    limits, accounts, started = backend().settings.limits, backend().accounts, clock.now()
     connection = request.environ.get("gunicorn.socket") or request.environ.get("werkzeug.socket")
     stopping = current_app.extensions.get(STOPPING, lambda: False)
     watch, journal = Watch(connection, limits.sync_seconds, stopping), Journal()
-    with logs.context(sync=run.id, user=user):
-        outcome = backend().runner(run, journal.note, watch.is_over)
-    if outcome.cancelled or (outcome.error and outcome.error["code"] == "RequestTimeout"):
-        outcome = Outcome(error=_stopped(watch, limits.sync_seconds).json())
-    backend().store.requests.add(user, run.id, run.log_level, journal.close(outcome))
-    return outcome
+
+    def overrun() -> str | None:
+        return accounts.overrun(plan, "request", budget, journal.usage)
+
+    with logs.context(sync=run.id, user=user.id):
+        outcome = backend().runner(run, journal.note, lambda: watch.is_over() or overrun() is not None)
+    journal.usage |= outcome.usage
+    if outcome.cancelled and (message := overrun()):
+        outcome = Outcome(error=_json(OpenEOError("PaymentRequired", message)))
+    elif outcome.cancelled or (outcome.error and outcome.error["code"] == "RequestTimeout"):
+        outcome = Outcome(error=_json(_stopped(watch, limits.sync_seconds)))
+    ended = Run(
+        id=run.id,
+        key=run.id,
+        title=run.title,
+        kind="request",
+        plan=plan,
+        budget=budget,
+        payer=accounts.payer(user),
+        status="finished" if outcome.error is None else "canceled" if watch.is_gone() else "error",
+        started=started,
+        finished=clock.now(),
+        usage=journal.usage,
+        charged=outcome.lost is None and is_charged(outcome.error),
+    )
+    journal.add(_used(journal.usage))
+    if entry := accounts.entry(ended):
+        journal.add(entry)
+    entries = journal.close(outcome)
+    backend().store.requests.add(user.id, run.id, run.log_level, entries, lambda c: accounts.file(c, ended))
+    return outcome, accounts.costs(ended)
+
+
+def _json(error: OpenEOError) -> dict[str, Any]:
+    return {**error.json(), "status": error.status}
+
+
+def _used(usage: Mapping[str, Any]) -> dict[str, Any]:
+    """The log entry that tells what a request used."""
+    told = (f"{name} {metric['value']:,.6g} {metric['unit']}" for name, metric in usage.items())
+    return {
+        "level": "info",
+        "message": f"Used: {', '.join(told) or 'nothing that was measured'}.",
+        "usage": dict(usage),
+    }
 
 
 def _stopped(watch: Watch, seconds: float) -> OpenEOError:

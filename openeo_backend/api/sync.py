@@ -71,11 +71,15 @@ class Journal:
 
     entries: list[dict[str, Any]] = field(default_factory=list)
     dropped: int = 0
+    usage: dict[str, Any] = field(default_factory=dict)
+    """What was used so far."""
 
     def note(self, event: Event) -> None:
-        """Keep what is for the log."""
+        """Keep what is for the log, and what was used."""
         if event.kind == "log":
             self.add(dict(event.data))
+        elif event.kind == "usage":
+            self.usage |= event.data
 
     def add(self, entry: dict[str, Any]) -> None:
         if len(self.entries) >= MOST_ENTRIES:

@@ -22,6 +22,7 @@ from openeo_backend.errors import NodeRef, OpenEOError
 from openeo_backend.files.objects import open_objects
 from openeo_backend.files.signing import Signer, read_keys
 from openeo_backend.formats.asset import Format
+from openeo_backend.jobs.accounts import Accounts
 from openeo_backend.run.request import Event, Outcome, RunRequest
 from openeo_backend.store.database import connect
 from openeo_backend.store.store import Store
@@ -54,6 +55,7 @@ COLLECTION = {
 
 @dataclass
 class Collections:
+    differs = False
     documents: dict[str, dict[str, Any]] = field(default_factory=lambda: {"FIELDS": COLLECTION})
 
     def ids(self) -> list[str]:
@@ -144,7 +146,11 @@ class StandIn:
     formats: Any = field(default_factory=lambda: dict(FORMATS))
     runner: Run = add
 
-    def validate(self, process: dict[str, Any], user: Any) -> list[OpenEOError]:
+    @property
+    def accounts(self) -> Accounts:
+        return Accounts.open(self.settings)
+
+    def validate(self, process: dict[str, Any], user: Any, most: float | None = None) -> list[OpenEOError]:
         return [
             OpenEOError(
                 "ProcessUnsupported",

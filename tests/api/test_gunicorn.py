@@ -27,6 +27,7 @@ from typing import Any
 import time
 from openeo_backend import settings as settings_module
 from openeo_backend.api.gunicorn import bind, serve
+from openeo_backend.jobs.accounts import Accounts
 from openeo_backend.run.request import Outcome
 from openeo_backend.store.store import Store
 
@@ -38,7 +39,11 @@ settings = settings_module.read(overrides=overrides)
 class StandIn:
     settings: Any
     store: Any
-    def validate(self, process, user):
+    @property
+    def accounts(self) -> Accounts:
+        return Accounts.open(self.settings)
+
+    def validate(self, process, user, most=None):
         return []
     def runner(self, run, on_event, is_cancelled):
         (folder / "started").touch()

@@ -18,6 +18,7 @@ from openeo_backend.api.app import create_app
 from openeo_backend.errors import NodeRef, OpenEOError
 from openeo_backend.files.objects import open_objects
 from openeo_backend.files.signing import Key, Signer
+from openeo_backend.jobs.accounts import Accounts
 from openeo_backend.jobs.worker import Worker
 from openeo_backend.run.request import Event, Outcome, RunRequest
 from openeo_backend.run.runner import Runner
@@ -52,7 +53,11 @@ class StandIn:
     formats: Any = field(default_factory=dict)
     runner: Runner = raster
 
-    def validate(self, process: dict[str, Any], user: Any) -> list[OpenEOError]:
+    @property
+    def accounts(self) -> Accounts:
+        return Accounts.open(self.settings)
+
+    def validate(self, process: dict[str, Any], user: Any, most: float | None = None) -> list[OpenEOError]:
         return [
             OpenEOError("CollectionNotFound", "There is no such collection.", path=[NodeRef(id, "load_collection")])
             for id, node in process["process_graph"].items()
