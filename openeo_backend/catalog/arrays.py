@@ -26,6 +26,8 @@ from odc.geo.geobox import GeoBox
 from zarr.storage import LocalStore, ObjectStore
 
 from openeo_backend.catalog.remote import ReadStore, RemoteFile, Requests, http_store, zip_store
+from openeo_backend.sandbox.blocks import refuse_huge_chunks
+from openeo_backend.sandbox.hdf5 import refuse_hostile
 
 Kind = Literal["netcdf", "zarr"]
 
@@ -75,18 +77,27 @@ def open_array(address: str, kind: Kind, door: Requests | None) -> ArrayFile:
     """
     with _reading():
         dataset = _open_netcdf(address, door) if kind == "netcdf" else _open_zarr(address, door)
+        refuse_huge_chunks(dataset, _shown(address))
         return ArrayFile(dataset)
 
 
+def _shown(address: str) -> str:
+    return address.split("?", 1)[0].rstrip("/").rpartition("/")[2]
+
+
 def _open_netcdf(address: str, door: Requests | None) -> xr.Dataset:
-    options: dict[str, Any] = {"decode_cf": False, "chunks": None, "cache": False}
+    options: dict[str, Any] = {"decode_cf": False, "chunks": None, "cache": False, "create_default_indexes": False}
     if address.startswith(("http://", "https://")):
         assert door is not None, "only callers with a way out have URLs"
-        return xr.open_dataset(RemoteFile(door, address), engine="h5netcdf", **options)  # type: ignore[arg-type]
+        remote = RemoteFile(door, address)
+        refuse_hostile(remote, _shown(address))  # type: ignore[arg-type]
+        return xr.open_dataset(remote, engine="h5netcdf", **options)  # type: ignore[arg-type]
     if address.startswith("s3://"):
         raise ArrayError("netCDF files in S3 are not read")
     with Path(address).open("rb") as file:
         engine = "h5netcdf" if file.read(4) == b"\x89HDF" else "netcdf4"
+    if engine == "h5netcdf":
+        refuse_hostile(Path(address), _shown(address))
     return xr.open_dataset(address, engine=engine, **options)
 
 
@@ -105,6 +116,7 @@ def _open_zarr(address: str, door: Requests | None) -> xr.Dataset:
         decode_cf=False,
         chunks=None,
         cache=False,
+        create_default_indexes=False,
         consolidated=_is_consolidated(store.read if isinstance(store, ReadStore) else partial(_read, root)),
     )
 

@@ -27,6 +27,7 @@ from openeo_backend.catalog.arrays import ArrayError, Kind, open_array
 from openeo_backend.catalog.remote import Requests
 from openeo_backend.errors import OpenEOError
 from openeo_backend.observe import share
+from openeo_backend.sandbox.blocks import refuse_huge_blocks
 from openeo_backend.sandbox.gdal import DRIVERS
 
 #: Open files that each thread keeps.
@@ -381,6 +382,8 @@ def check(file: Any, layer: Layer) -> CRS:
     """
     if file.crs is None:
         raise unreadable(layer, "the file has no georeference")
+    if layer.kind is None:
+        refuse_huge_blocks(file, layer.name)
     if layer.index > file.count:
         raise unreadable(layer, f"it has {file.count} bands, according to the metadata at least {layer.index}")
     dtype = file.dtypes[layer.index - 1]

@@ -21,12 +21,13 @@ from zarr.abc.store import (
 from zarr.core.buffer import Buffer, BufferPrototype
 
 from openeo_backend.errors import OpenEOError
+from openeo_backend.sandbox.hdf5 import MOST_CHUNK
 
 #: Bytes of one request for a part of a file, and how many of them are kept.
 _PART, _KEPT = 2**20, 32
 
 #: Most megabytes of one object of a Zarr store.
-_LARGEST_MB = 2048
+_LARGEST_MB = MOST_CHUNK / 1e6
 
 
 class Reply(Protocol):
@@ -221,6 +222,10 @@ def zip_store(name: str, file: str | IO[bytes]) -> ReadStore:
     def read(key: str) -> bytes | None:
         if key not in names:
             return None
+        size = archive.getinfo(key).file_size
+        if size > MOST_CHUNK:
+            over = f"{size / 1e6:,.0f} MB, over {MOST_CHUNK / 1e6:,.0f} MB"
+            raise OpenEOError("FileContentInvalid", f"The part '{key[:80]}' of a Zarr store unpacks to {over}.")
         with lock:
             return archive.read(key)
 

@@ -46,6 +46,7 @@ from openeo_backend.formats.tiles import (
     decimate_average,
     decimate_nearest,
 )
+from openeo_backend.sandbox.blocks import refuse_huge_blocks
 
 MEDIA_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
 
@@ -291,7 +292,12 @@ def _check(images: Images, options: Mapping[str, Any]) -> None:
 
 
 def read(path: Path, options: Mapping[str, Any] | None = None) -> Cube:
-    """A lazy cube with the dimensions bands, y and x (and t before them where our own writer noted a date)."""
+    """A lazy cube with the dimensions bands, y and x (and t before them where our own writer noted a date).
+
+    :raises OpenEOError: FileContentInvalid for a file with blocks that are too large.
+    """
+    with rasterio.open(path) as source:
+        refuse_huge_blocks(source, path.name)
     with warnings.catch_warnings():
         # Scales that differ by band are read below; the other warning is about rioxarray's own code.
         warnings.simplefilter("ignore", PendingDeprecationWarning)

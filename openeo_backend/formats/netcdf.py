@@ -25,7 +25,6 @@ from openeo_backend.formats.cf import (
 )
 from openeo_backend.formats.chunks import Chunking, Chunks, compressing
 from openeo_backend.formats.deflate import compress
-from openeo_backend.formats.hdf5 import refuse_outside
 from openeo_backend.formats.images import (
     suggest,
     unsuitable,
@@ -33,6 +32,7 @@ from openeo_backend.formats.images import (
 from openeo_backend.formats.layout import Layout, Part, arrange
 from openeo_backend.formats.names import extents, slug
 from openeo_backend.formats.statistics import Statistics
+from openeo_backend.sandbox.hdf5 import refuse_hostile
 
 MEDIA_TYPE = "application/x-netcdf"
 
@@ -163,9 +163,9 @@ def _compress(chunk: np.ndarray, level: int) -> bytes:
 def read(path: Path, options: Mapping[str, Any] | None = None) -> Cube:
     """A lazy cube of the file's data variables; variables of equal dimensions become labels of `bands`.
 
-    :raises OpenEOError: FileContentInvalid for a file that takes data from other files.
+    :raises OpenEOError: FileContentInvalid for a file that takes data from other files, or holds too large parts.
     """
-    refuse_outside(path)
+    refuse_hostile(path, path.name)
     dataset = xr.open_dataset(path, engine="h5netcdf", chunks={}, mask_and_scale=False, decode_times=False)
     return decode(dataset)
 

@@ -36,6 +36,7 @@ from openeo_backend.formats.images import suggest, unsuitable
 from openeo_backend.formats.layout import Layout, arrange
 from openeo_backend.formats.names import extents
 from openeo_backend.formats.statistics import Statistics
+from openeo_backend.sandbox.blocks import refuse_huge_chunks
 
 MEDIA_TYPE = "application/zip"
 
@@ -166,15 +167,10 @@ def read(path: Path, options: Mapping[str, Any] | None = None) -> Cube:
     if not path.is_dir():
         _refuse_bomb(path)
     store = LocalStore(path, read_only=True) if path.is_dir() else ZipStore(path, mode="r")
-    dataset = xr.open_dataset(
-        store,  # type: ignore[arg-type]
-        engine="zarr",
-        chunks={},
-        mask_and_scale=False,
-        decode_times=False,
-        consolidated=False,
-    )
-    return decode(dataset)
+    options: dict[str, Any] = {"mask_and_scale": False, "decode_times": False, "consolidated": False}
+    found = xr.open_dataset(store, engine="zarr", chunks=None, create_default_indexes=False, **options)  # type: ignore[arg-type]
+    refuse_huge_chunks(found, path.name)
+    return decode(xr.open_dataset(store, engine="zarr", chunks={}, **options))  # type: ignore[arg-type]
 
 
 def _refuse_bomb(path: Path) -> None:
