@@ -14,10 +14,9 @@ from itertools import count
 from typing import Any
 
 from openeo_backend.catalog.request import LoadRequest
-from openeo_backend.cube import Cube, Provenance
+from openeo_backend.catalog.viewer import OPERATOR, Viewer
 from openeo_backend.cube import Cube, Provenance
 from openeo_backend.cube.bounds import refuse_many
-from openeo_backend.catalog.viewer import OPERATOR, Viewer
 from openeo_backend.cube.pixels import LabeledList, missing
 from openeo_backend.errors import NodeRef, OpenEOError
 from openeo_backend.formats.asset import Asset
@@ -36,9 +35,9 @@ from openeo_backend.run.exports import export_all
 from openeo_backend.run.journal import Journal, Meter
 from openeo_backend.run.plan import Plan
 from openeo_backend.run.request import Event, Outcome, RunRequest
+
 #: Most values of a result that is no cube.
 MOST_JSON = 5_000_000
-
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +117,7 @@ def _is_full(error: BaseException | None) -> bool:
 
 
 def _execute(request: RunRequest, engine: Engine, journal: Journal, meter: Meter) -> Outcome:
+    engine = engine.seen_by(_viewer(request))
     plan, problems = engine.plan(
         request.process,
         stored=request.processes,
@@ -127,7 +127,6 @@ def _execute(request: RunRequest, engine: Engine, journal: Journal, meter: Meter
     )
     if plan is None:
         raise problems[0]
-    engine = engine.seen_by(_viewer(request))
     if request.mode == "estimate":
         refuse_effects(plan.graph)
         journal = Journal(lambda event: None, "error")
@@ -159,15 +158,15 @@ def _execute(request: RunRequest, engine: Engine, journal: Journal, meter: Meter
         return Outcome(files=tuple(files), provenance=asdict(provenance), usage=meter.usage())
 
 
-def _export(env: Env, files: list[dict[str, Any]], request: RunRequest, engine: Engine, journal: Journal) -> None:
-    most = engine.settings.catalog.max_items
-    export_all(env, files, request, Door(engine.settings.net), most, lambda message: journal.log("info", message))
-
-
 def _viewer(request: RunRequest) -> Viewer:
     if request.roles is None:
         return OPERATOR
     return Viewer(frozenset(request.roles), is_known=request.user is not None)
+
+
+def _export(env: Env, files: list[dict[str, Any]], request: RunRequest, engine: Engine, journal: Journal) -> None:
+    most = engine.settings.catalog.max_items
+    export_all(env, files, request, Door(engine.settings.net), most, lambda message: journal.log("info", message))
 
 
 def _unsaved(value: Any, plan: Plan) -> list[Saved]:
@@ -254,12 +253,12 @@ def _plain(value: Any, counted: Iterator[int] | None = None) -> Any:
     """A value of the graph as JSON: numpy numbers as numbers.
 
     Labelled arrays, which JSON does not know, are written as in the official test cases:
+    {"type": "labeled-array", "data": [{"key": label, "value": value}]}.
 
     :raises OpenEOError: ProcessGraphComplexity for one that is far larger written than the graph that made it.
-    {"type": "labeled-array", "data": [{"key": label, "value": value}]}.
+    """
     counted = counted or count(1)
     refuse_many(next(counted), MOST_JSON, "values of a result that is written as JSON")
-    """
     if isinstance(value, LabeledList):
         pairs = zip(value.labels, value, strict=True)
         return {
