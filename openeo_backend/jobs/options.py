@@ -21,6 +21,10 @@ MEMBERS = frozenset(
 #: Options that have an effect.
 KNOWN = frozenset({"max_runtime", "memory", "soft_errors", "log_level"})
 
+#: Options that are for a federation, which chooses and splits by them and sends them on.
+FEDERATED = frozenset({"split_strategy", "tile_grid"})
+FEDERATED_PREFIXES = ("_agg_", "federation:")
+
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 
 
@@ -148,8 +152,12 @@ def log_level(options: Mapping[str, Any]) -> str | None:
 
 
 def unknown(options: Mapping[str, Any]) -> list[str]:
-    """Names of options that are kept but have no effect here."""
-    return sorted(name for name, value in options.items() if name not in KNOWN and value is not None)
+    """Names of options that are kept but have no effect here, without those that are for a federation."""
+    return sorted(
+        name
+        for name, value in options.items()
+        if value is not None and name not in KNOWN | FEDERATED and not name.startswith(FEDERATED_PREFIXES)
+    )
 
 
 def _megabytes(value: Any) -> float | None:
