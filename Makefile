@@ -12,10 +12,10 @@ demo: $(VENV)/base.stamp  ## Start a back-end on synthetic data, use it as a cli
 serve: $(VENV)/base.stamp  ## Serve the demo archive until Ctrl+C
 	$(BIN)/openeo-backend serve --demo
 
-test: $(VENV)/dev.stamp lint  ## Everything that must hold before a change lands
+test: $(VENV)/dev.stamp $(VENV)/oidc.stamp lint  ## Everything that must hold before a change lands
 	$(BIN)/python -m pytest -m "not full" -q
 
-test-full: $(VENV)/dev.stamp lint  ## Also the long checks
+test-full: $(VENV)/dev.stamp $(VENV)/oidc.stamp lint  ## Also the long checks
 	$(BIN)/python -m pytest -q
 
 load: $(VENV)/base.stamp  ## Measure a back-end under load (some minutes); docs/load.md records a run
@@ -42,6 +42,13 @@ $(VENV)/dev.stamp: $(VENV)/base.stamp requirements/dev.txt requirements/suite.tx
 	$(PIP) -r requirements/dev.txt
 	$(PIP) --no-deps -r requirements/suite.txt
 	@touch $@
+
+# A real OpenID Connect provider for tests, run by the node of the development packages. Without it they are skipped.
+$(VENV)/oidc.stamp: $(VENV)/dev.stamp tests/oidc/package.json tests/oidc/package-lock.json
+	@mkdir -p $(VENV)/oidc && cp tests/oidc/package.json tests/oidc/package-lock.json $(VENV)/oidc/
+	@if cd $(VENV)/oidc && ../bin/npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >npm.log 2>&1; \
+	then touch ../oidc.stamp; \
+	else cat npm.log; echo "npm cannot install the provider, so the tests in tests/oidc are skipped."; fi
 
 docs: $(VENV)/base.stamp  ## Renew the pages that follow from the code
 	$(BIN)/python docs/generate.py
