@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 import re
 from collections.abc import Iterable
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Any
 
 from flask import Blueprint, Response, current_app
@@ -18,11 +16,9 @@ from openeo_backend.api.documents import document
 from openeo_backend.api.urls import VERSIONS, host_url, root_url, short_version, url
 from openeo_backend.api.versions import is_production
 from openeo_backend.auth.bearer import offers_oidc
+from openeo_backend.observe.software import software
 
 blueprint = Blueprint("capabilities", __name__)
-
-#: Packages whose versions decide about results.
-SOFTWARE = ("openeo-backend", "numpy", "xarray", "dask", "rasterio", "odc-stac", "scikit-learn")
 
 STAC_VERSION = "1.0.0"
 
@@ -104,18 +100,6 @@ def limits() -> dict[str, float]:
     """How long a synchronous request may take, and how long signed links are good."""
     settings = backend().settings
     return {"sync_seconds": settings.limits.sync_seconds, "signed_url_days": settings.store.signed_url_days}
-
-
-@cache
-def software() -> dict[str, str]:
-    """Versions of what computes."""
-    found = {"Python": platform.python_version()}
-    for name in SOFTWARE:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def links() -> list[dict[str, str]]:

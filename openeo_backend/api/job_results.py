@@ -13,7 +13,7 @@ from openeo_backend.api import download
 from openeo_backend.api.access import backend, current_user, public, unlisted
 from openeo_backend.api.job_estimate import estimate_of
 from openeo_backend.api.jobs import limits, validate
-from openeo_backend.api.urls import url
+from openeo_backend.api.urls import host_url, url
 from openeo_backend.errors import OpenEOError
 from openeo_backend.jobs import options
 from openeo_backend.jobs.place import place
@@ -37,6 +37,7 @@ def start_job(job_id: str) -> Response:
         remote = validate(job)
         allowed, settings = limits(), backend().settings.jobs
         options.check(job.options, allowed, settings)
+        _check_storage(user, allowed.results_gb)
         # The roles of now hold for the run: tokens are not kept, so nothing tells those of then.
         resolved = {**options.resolve(job.options, allowed, settings), "roles": roles}
         _admit(job, plan)
@@ -46,6 +47,19 @@ def start_job(job_id: str) -> Response:
         if store.jobs.queue(user, job_id, _ignored(job), **members):
             store.jobs.log(user, job_id, [place(*store.jobs.ahead(user, job_id), allowed.per_user)])
     return Response(status=202)
+
+
+def _check_storage(user: str, most_gb: float | None) -> None:
+    """:raises OpenEOError: StorageQuotaExceeded where the user's results fill what they may store."""
+    if most_gb is None:
+        return
+    stored = backend().store.jobs.stored_bytes(user) / 1e9
+    if stored >= most_gb:
+        raise OpenEOError(
+            "StorageQuotaExceeded",
+            f"Your results take {stored:,.3g} GB of the {most_gb:,.3g} GB that you may store.",
+            hint="Delete jobs whose results you do not need any more.",
+        )
 
 
 def _admit(job: Job, plan: str) -> None:
@@ -167,7 +181,8 @@ def _links(job: Job, is_partial: bool, expires: datetime, own: list[dict[str, An
     def input(path: str) -> str:
         return url(f"/{path}")
 
-    return results.Links(_signed_results(job, is_partial, expires), expires, file, item, own or [], input)
+    provider = {"name": backend().settings.server.title, "url": host_url()}
+    return results.Links(_signed_results(job, is_partial, expires), expires, file, item, own or [], provider, input)
 
 
 def _signed_results(job: Job, is_partial: bool, expires: datetime) -> str:

@@ -9,7 +9,8 @@ import shutil
 import unicodedata
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import reduce
 from itertools import count
 from typing import Any
 
@@ -26,6 +27,8 @@ from openeo_backend.graph import trace
 from openeo_backend.graph.callback import Scope
 from openeo_backend.graph.evaluate import evaluate
 from openeo_backend.net.door import Door
+from openeo_backend.observe.clock import timestamp
+from openeo_backend.observe.software import software
 from openeo_backend.processes.environment import SCRATCH, Env, Saved
 from openeo_backend.run.compute import computing
 from openeo_backend.run.describe import describe
@@ -44,10 +47,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Metered:
-    """The catalog, counting what is loaded."""
+    """The catalog, counting what is loaded and keeping where it comes from."""
 
     engine: Engine
     meter: Meter
+    origins: list[Provenance] = field(default_factory=list)
+
+    def origin(self) -> Provenance:
+        """Where all that was loaded comes from."""
+        return reduce(Provenance.merge, self.origins, Provenance())
 
     def load(self, id: str, request: Any, env: Env) -> Cube:
         return self._count(self.engine.catalog.load(id, self._bounded(request), env), id)
@@ -63,6 +71,7 @@ class Metered:
 
     def _count(self, cube: Cube, what: str) -> Cube:
         shape = " x ".join(f"{size} {name}" for name, size in cube.data.sizes.items())
+        self.origins.append(cube.provenance)
         self.meter.read(int(cube.data.size), f"{what}: {shape}")
         return cube
 
@@ -131,10 +140,11 @@ def _execute(request: RunRequest, engine: Engine, journal: Journal, meter: Meter
         refuse_effects(plan.graph)
         journal = Journal(lambda event: None, "error")
     journal.log("debug", f"The graph has {len(plan.graph)} nodes after expansion.")
+    loads = Metered(engine, meter)
     env = Env(
         log=journal.log,
         user=request.user,
-        collections=Metered(engine, meter),
+        collections=loads,
         hints=plan.hints,
         fetch=engine.door.get,
         folder=request.folder,
@@ -149,13 +159,23 @@ def _execute(request: RunRequest, engine: Engine, journal: Journal, meter: Meter
         value = evaluate(plan.graph, engine.processes, Scope(), env)
         saved = env.saved or _unsaved(value, plan)
         if isinstance(value, Cube) and not value.dimensions and not env.saved:
-            return Outcome(value=_empty(value), has_value=True, usage=meter.usage())
+            return _bare(_empty(value), loads, meter)
         if not saved:
             _export(env, [], request, engine, journal)
-            return Outcome(value=_plain(value), has_value=True, usage=meter.usage())
-        files, provenance = _write(saved, request, journal)
+            return _bare(_plain(value), loads, meter)
+        files, provenance = _write(saved, request, journal, loads)
         _export(env, files, request, engine, journal)
-        return Outcome(files=tuple(files), provenance=asdict(provenance), usage=meter.usage())
+        return Outcome(files=tuple(files), provenance=_told(provenance), usage=meter.usage())
+
+
+def _bare(value: Any, loads: Metered, meter: Meter) -> Outcome:
+    """The outcome of a graph that ends in a value, which has no origin of its own."""
+    return Outcome(value=value, has_value=True, provenance=_told(loads.origin()), usage=meter.usage())
+
+
+def _told(provenance: Provenance) -> dict[str, Any]:
+    """The origin of a result with what computed it, and when."""
+    return {**asdict(provenance), "software": software(), "computed": timestamp()}
 
 
 def _viewer(request: RunRequest) -> Viewer:
@@ -184,7 +204,9 @@ def _dated(file: dict[str, Any], value: Any) -> dict[str, Any]:
     return file
 
 
-def _write(saved: list[Saved], request: RunRequest, journal: Journal) -> tuple[list[dict[str, Any]], Provenance]:
+def _write(
+    saved: list[Saved], request: RunRequest, journal: Journal, loads: Metered
+) -> tuple[list[dict[str, Any]], Provenance]:
     files: list[dict[str, Any]] = []
     provenance = Provenance()
     stems: set[str] = set()
@@ -207,8 +229,8 @@ def _write(saved: list[Saved], request: RunRequest, journal: Journal) -> tuple[l
             if request.previews:
                 shown = next((asset for asset in assets if asset.media_type.startswith("image/tiff")), None)
                 files += [_dated(describe(_picture(shown), result.node), result.value)] if shown else []
-            if isinstance(result.value, Cube):
-                provenance = provenance.merge(result.value.provenance)
+            known = isinstance(result.value, Cube)
+            provenance = provenance.merge(result.value.provenance if known else loads.origin())
     return files, provenance
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from openeo_backend.observe.clock import timestamp
+from openeo_backend.run import origin
 from openeo_backend.run.bands import NO_STATISTICS, eo_band, raster_band, stac_band, without_nulls
 
 STAC_VERSION = "1.0.0"
@@ -77,6 +78,8 @@ class Links:
     """The signed link to an item by id."""
     own: Sequence[Mapping[str, Any]] = ()
     """More links for the owner of the job."""
+    provider: Mapping[str, Any] = field(default_factory=lambda: {"name": "openEO back-end"})
+    """Who computed the result and offers it: name and, where it is known, URL."""
     input: Callable[[str], str | None] = lambda path: None
     """The address of an item of a collection of this back-end by its path below the API root; None where it is not
     known."""
@@ -119,8 +122,6 @@ def extras(job: Job) -> dict[str, Any]:
 
 def collection(job: Job, links: Links) -> dict[str, Any]:
     """The STAC Collection of a job's results; without assets while there are none."""
-    result = job.result or {}
-    provenance = result.get("provenance") or {}
     files = _assets(job)
     document: dict[str, Any] = {
         "type": "Collection",
@@ -128,17 +129,16 @@ def collection(job: Job, links: Links) -> dict[str, Any]:
         "id": job.id,
         "title": job.title or f"Results of job {job.id}",
         "description": job.description or job.title or f"Results of the openEO batch job {job.id}.",
-        "license": _license(provenance),
+        "license": origin.license(job),
         "keywords": ["openEO"],
-        "providers": [*_providers(provenance), _processor(job)],
+        "providers": origin.providers(job, links),
         "extent": _extent(job),
         "summaries": _summaries(files),
         "created": timestamp(job.created),
         "updated": timestamp(job.updated),
         "expires": timestamp(links.expires),
         "openeo:status": STATUS.get(job.status, job.status),
-        "processing:expression": _expression(job),
-        "processing:lineage": " ".join(provenance.get("notes") or ()) or None,
+        **origin.processing(job),
         "links": _links(job, links),
         "assets": {file["name"]: asset(file, links) for file in files},
     }
@@ -174,7 +174,7 @@ def feature(job: Job, links: Links) -> dict[str, Any]:
     document.pop("collection")
     document["links"] = [link for link in _links(job, links) if link["rel"] != "item"]
     properties = {"expires": timestamp(links.expires), "openeo:status": STATUS.get(job.status, job.status)}
-    document["properties"] |= properties | {"license": _license((job.result or {}).get("provenance") or {})}
+    document["properties"] |= properties | {"license": origin.license(job)}
     return document
 
 
@@ -267,7 +267,7 @@ def _feature(job: Job, id: str, files: Sequence[File], links: Links) -> dict[str
         | {
             "created": timestamp(job.created),
             "updated": timestamp(job.updated),
-            "processing:expression": _expression(job),
+            **origin.processing(job),
         },
         "links": [
             {"rel": "self", "href": links.item(id), "type": "application/geo+json"},
@@ -275,7 +275,7 @@ def _feature(job: Job, id: str, files: Sequence[File], links: Links) -> dict[str
                 {"rel": rel, "href": links.canonical, "type": "application/json"}
                 for rel in ("root", "parent", "collection")
             ),
-            *_derived(job, links),
+            *origin.derived(job, links),
         ],
         "assets": {file["name"]: asset(file, links) for file in files},
     }
@@ -302,18 +302,7 @@ def _links(job: Job, links: Links) -> list[dict[str, Any]]:
         if _is_preview(file):
             link = {"rel": "preview", "href": links.file(file["name"]), "type": file["media_type"]}
             found.append(link | {"title": file.get("title") or file["name"]})
-    return found + _derived(job, links)
-
-
-def _derived(job: Job, links: Links) -> list[dict[str, Any]]:
-    """Links to every item of the input; to those in files of this machine, where this API shows them."""
-    found = []
-    for source in ((job.result or {}).get("provenance") or {}).get("items") or ():
-        is_here = source.startswith("collections/")
-        href = links.input(source) if is_here else source if source.startswith(("http://", "https://")) else None
-        if href:
-            found.append({"rel": "derived_from", "href": href, "type": "application/geo+json"})
-    return found
+    return found + origin.derived(job, links)
 
 
 def _extent(job: Job) -> dict[str, Any]:
@@ -375,39 +364,6 @@ def _none_first(value: Any) -> tuple[bool, Any]:
 
 def _none_last(value: Any) -> tuple[bool, Any]:
     return (value is None, value)
-
-
-def _expression(job: Job) -> dict[str, Any]:
-    expression: dict[str, Any] = {"format": "openeo", "expression": job.process}
-    if remote := (job.result or {}).get("remote_processes"):
-        expression["remote_processes"] = remote
-    return expression
-
-
-def _processor(job: Job) -> dict[str, Any]:
-    return {
-        "name": "openEO back-end",
-        "description": "Computed the results of this job.",
-        "roles": ["processor", "host"],
-        "processing:expression": _expression(job),
-    }
-
-
-def _providers(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Providers of the inputs, each once; they did not host or process what is here."""
-    found: dict[str, dict[str, Any]] = {}
-    for provider in provenance.get("providers") or ():
-        roles = [role for role in provider.get("roles") or () if role in ("licensor", "producer")]
-        found.setdefault(provider["name"], {**provider, "roles": roles or ["producer"]})
-    return list(found.values())
-
-
-def _license(provenance: Mapping[str, Any]) -> str:
-    """The licence of the inputs; with several of them STAC says "various", with unknown ones "proprietary"."""
-    licenses = sorted(set(provenance.get("licenses") or ()))
-    if len(licenses) > 1:
-        return "various"
-    return str(licenses[0]) if licenses else "proprietary"
 
 
 def _extensions(files: Sequence[File], with_cube: bool) -> list[str]:
