@@ -86,7 +86,8 @@ def cases(place: Place, base: NetCDF) -> Iterator[Case]:
 
 def _in_time(place: Place, base: NetCDF, single: Step) -> Iterator[Case]:
     """Dates and date-times in arguments, and aggregation in time."""
-    times = sorted(max(base.times.values(), key=len))
+    longest: tuple[np.datetime64, ...] = max(base.times.values(), key=len)
+    times = sorted(longest)
     first = str(times[0].astype("datetime64[D]"))
     after = str(times[0].astype("datetime64[D]") + 1)
     yield _count_of("filter_temporal with dates", [single, ("filter_temporal", {"extent": [first, after]})], 1)

@@ -25,7 +25,7 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "credits": ("tariff", "reporting"),
     "previous": ("report",),
     "trial": ("collection", "spatial_extent", "temporal_extent", "bands", "collections", "many", "job_seconds"),
-    "accounts": ("other", "without_credits"),
+    "accounts": ("other", "without_credits", "jobs_outlive_tokens", "entitlements"),
 }
 
 

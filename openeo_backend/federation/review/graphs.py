@@ -74,3 +74,11 @@ def failing(place: Place) -> Graph:
     dimension = place.of("bands") or place.of("temporal") or "t"
     steps.append(reduce(dimension, "array_element", index=9999))
     return chain(*steps, save("GTiff"))
+
+
+def function(place: Place, runtime: str) -> Graph:
+    """A user function that gives back what it gets, with an inline declaration of its packages (PEP 723)."""
+    code = "# /// script\n# dependencies = []\n# ///\ndef apply_datacube(cube, context):\n    return cube\n"
+    run = "run_udf", {"udf": code, "runtime": runtime}
+    steps = [*flat(place), ("apply", {"process": callback(run, parameter="x")})]
+    return chain(*steps, save("netCDF"))

@@ -13,6 +13,7 @@ from openeo_backend.federation.review.check import (
     Verdict,
     check,
     declared,
+    failed,
     judged,
     not_applicable,
     warned,
@@ -69,6 +70,8 @@ def synchronous_requests_cost(node: Node) -> Verdict:
 def reports_usage(node: Node) -> Verdict:
     """Usage is reported to the accounting service of the federation"""
     reported = node.declares("credits", "reporting")
+    if reported is False:
+        return failed("Declared: usage is not reported.", expected="one report for each job and request")
     if not isinstance(reported, str) or not reported:
         return not_applicable("Only the accounting service sees it, and it is not declared ([credits] reporting).")
     return declared(reported)
@@ -77,9 +80,12 @@ def reports_usage(node: Node) -> Verdict:
 @check("ACC-5", profile="LP", kind="token", source=FEDERATION_API, level="optional")
 def blocks_users_without_credits(node: Node) -> Verdict:
     """Users without credits may be refused"""
-    if node.trial.account("without_credits") is None:
+    token = node.trial.account("without_credits")
+    if token is None:
         return not_applicable(_NOBODY)
-    return not_applicable("Told by API-852 and API-910.")
+    reply = node.get("/me", headers={"Authorization": f"Bearer {token}"})
+    problems = answers.status("GET /me of a user without credits", reply, 200)
+    return judged(problems, "They may still log in; API-852 and API-910 tell the rest.", expected="200")
 
 
 @check("ACC-6", profile="LP", kind="job", source=CREDIT_USAGE)

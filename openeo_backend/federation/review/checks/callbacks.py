@@ -94,7 +94,7 @@ def _side_by_side(place: Place, load: tuple[str, dict[str, Any]], periods: list[
         whole, flat, joined = period, f"{period}-mean", f"{period}-joined"
         arguments = {"data": {"from_node": "load"}, "period": period, "reducer": mean}
         graph[whole] = {"process_id": "aggregate_temporal_period", "arguments": arguments}
-        arguments = {"data": {"from_node": whole}, "dimension": place.of("temporal"), "reducer": mean}
+        arguments = {"data": {"from_node": whole}, "dimension": place.of("temporal") or "", "reducer": mean}
         graph[flat] = {"process_id": "reduce_dimension", "arguments": arguments}
         if before is None:
             before = flat

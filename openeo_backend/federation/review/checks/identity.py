@@ -14,6 +14,7 @@ from openeo_backend.federation.review.check import (
     OPENEO_API_PROFILE,
     Verdict,
     check,
+    declared,
     failed,
     judged,
     not_applicable,
@@ -110,10 +111,16 @@ def identifies_the_user(node: Node) -> Verdict:
     return passed(f"The user is {ids[0]!r}.")
 
 
-@check("AUTH-3", profile="LP", kind="token", source=AUTHENTICATION)
+@check("AUTH-3", profile="LP", kind="declared", source=AUTHENTICATION)
 def jobs_outlive_tokens(node: Node) -> Verdict:
     """Jobs do not depend on the token of their user, which lives for ten minutes"""
-    return not_applicable("A review would have to run a job for longer than its token lives.")
+    outlive = node.declares("accounts", "jobs_outlive_tokens")
+    if not isinstance(outlive, bool):
+        reason = "A review would have to run a job for longer than its token lives"
+        return not_applicable(f"{reason}, and it is not declared ([accounts] jobs_outlive_tokens).")
+    if not outlive:
+        return failed("Declared: jobs need the token of their user.", expected="jobs that go on without it")
+    return declared("Jobs do not need the token of their user.")
 
 
 @check("AUTH-4", profile="LP", kind="token", source=AUTHENTICATION, level="recommended")
@@ -131,12 +138,17 @@ def takes_the_subject_for_the_user(node: Node) -> Verdict:
     return passed("The user id is the subject of the token.")
 
 
-@check("AUTH-7", profile="LP", kind="token", source=FEDERATION_API, level="optional")
+@check("AUTH-7", profile="LP", kind="declared", source=FEDERATION_API, level="optional")
 def maps_entitlements_to_roles(node: Node) -> Verdict:
     """EGI entitlements decide what a user may do"""
     if not any(str(entry.get("issuer")).rstrip("/").lower() == EGI for entry in _providers(node)):
         return not_applicable("EGI Check-in is no provider here.")
-    return not_applicable("This needs users with several entitlements.")
+    meaning = node.declares("accounts", "entitlements")
+    if not isinstance(meaning, str) or not meaning:
+        return warned(
+            "It is not declared what entitlements mean ([accounts] entitlements).", expected="roles by entitlement"
+        )
+    return declared(meaning)
 
 
 def _works(node: Node, path: str, member: str, kind: type) -> Verdict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from openeo_backend.federation.review import answers
+from openeo_backend.federation.review import answers, graphs
 from openeo_backend.federation.review.check import (
     CREDIT_USAGE,
     FEDERATION_API,
@@ -42,8 +42,12 @@ CONCURRENT = 2
 @check("API-700", profile="L1", kind="job", source=OPENEO_API_PROFILE)
 def status_follows_its_order(node: Node) -> Verdict:
     """The status of a job goes from created over queued and running to its end"""
-    runs = [[status for status, _ in record.polls] for record in (node.trial.finished, node.trial.failing)]
-    stopped = [status for status, _ in node.trial.stopped.polls]
+    trial = node.trial
+    for record in (trial.finished, trial.failing, trial.stopped):
+        if "described" in record:
+            record["described"]
+    runs = [[status for status, _ in record.polls] for record in (trial.finished, trial.failing)]
+    stopped = [status for status, _ in trial.stopped.polls]
     problems: list[str] = []
     for statuses in (*runs, stopped):
         problems += [f"a job has the status {status!r}" for status in statuses if status not in STATUSES]
@@ -327,6 +331,7 @@ def stopped_jobs_stop(node: Node) -> Verdict:
     """DELETE /jobs/{id}/results stops the computation, and is answered with 204"""
     record = node.trial.stopped
     problems = answers.status("DELETE", record["stopped 0"], 204)
+    record["described"]
     statuses = [status for status, _ in record.polls]
     last = statuses[-1] if statuses else None
     if last == "finished" and not problems:
@@ -381,7 +386,13 @@ def ignores_unknown_options(node: Node) -> Verdict:
 @check("JOB-4", profile="LP", kind="job", source=JOB_OPTIONS, level="optional")
 def installs_packages_of_functions(node: Node) -> Verdict:
     """User functions may name the packages that they need"""
-    return not_applicable("An experimental feature of user functions; this review runs none.")
+    reply = node.get("/udf_runtimes")
+    runtimes = [name for name in answers.of(reply) if str(name).lower() == "python"] if reply.status == 200 else []
+    if not runtimes:
+        return not_applicable("There is no runtime for functions in Python.")
+    computed = node.trial.compute(graphs.function(node.trial.place, runtimes[0]))
+    problems = answers.status("A function with a declaration of its packages", computed, 200)
+    return judged(problems, "A declaration without packages does no harm; none was installed.", expected="200")
 
 
 @check("ACC-3", profile="LP", kind="job", source=CREDIT_USAGE, level="recommended")
