@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +17,12 @@ class Answer:
     headers: Mapping[str, str]
     """By lower-case name."""
     content: bytes
+    seconds: float = 0
+    """How long it takes to come."""
+    has_token: bool = False
+    """Whether the request came with a token."""
+    asked: bytes = b""
+    """The body of the request."""
 
     @property
     def json(self) -> Any:
@@ -35,6 +42,10 @@ class Answer:
         """The answer with another status."""
         return replace(self, status=status)
 
+    def late(self, seconds: float) -> Answer:
+        """The answer after a while."""
+        return replace(self, seconds=seconds)
+
 
 Change = Callable[[Answer], Answer]
 
@@ -50,10 +61,24 @@ class Fault:
     change: Change | None = None
     also: frozenset[str] = frozenset()
     """Other checks that this very fault makes fail, too, and no more than these."""
+    readers: bool = False
+    """The document cannot be read at all: whatever reads it may fail, too."""
     method: str = "GET"
     """Regular expression for the method."""
+    body: str = ""
+    """Regular expression to be found in the body of the request; all bodies where it is empty."""
+    login: bool | None = None
+    """Only requests with (without) an Authorization header; all where it is None."""
     declaration: Mapping[str, Any] = field(default_factory=dict)
-    """What the provider declares in the place of what it declared."""
+    """Sections that the provider declares in the place of those it declared."""
+    token: str | None = None
+    """The token of the user, instead of the one that the good back-end gave."""
+    public: bool = False
+    """The back-end is at a public address."""
+
+    def hits(self, method: str, path: str) -> bool:
+        """Whether the answer to a request is changed."""
+        return bool(self.path and re.fullmatch(self.path, path) and re.fullmatch(self.method, method))
 
 
 def edited(edit: Callable[[Any], Any]) -> Change:

@@ -121,9 +121,12 @@ class Node:
 
     @cached_property
     def well_known(self) -> str:
-        """URL of the well-known document: under the URL given where it is there, else at the host's root."""
-        own = f"{self.base_url}/.well-known/openeo"
-        return own if isinstance(self._try(own), dict) else f"{self.host}/.well-known/openeo"
+        """URL of the well-known document: under the URL given, at the host's root, or inside of a version."""
+        places = [self.base_url, self.host, self.root]
+        if self.base_url == self.root:
+            del places[0]
+        found = [f"{place}/.well-known/openeo" for place in places]
+        return next((url for url in found if isinstance(self._try(url), dict)), found[0])
 
     @cached_property
     def capabilities(self) -> dict[str, Any]:

@@ -143,12 +143,12 @@ def refuses_wrong_tokens(node: Node) -> Verdict:
     if path is None:
         return not_applicable("Neither /me nor /jobs is offered.")
     if "/credentials/basic" in advertised:
-        token = "basic//openeo-review-wrong"
+        wrong = "basic//openeo-review-wrong"
     else:
         providers = items(node.get_document("/credentials/oidc"), "providers")
-        token = f"oidc/{providers[0].get('id')}/openeo-review-wrong"
-    status = node.request("GET", path, headers={"Authorization": f"Bearer {token}"}).status
-    kind = f"a wrong token of the kind {token.rpartition('/')[0]}/"
+        wrong = f"oidc/{providers[0].get('id')}/openeo-review-wrong"
+    status = node.request("GET", path, headers={"Authorization": f"Bearer {wrong}"}).status
+    kind = f"a wrong token of the kind {wrong.rpartition('/')[0]}/"
     if status == 503:
         return warned(f"{kind} cannot be looked at by the back-end just now (503).", expected="403 (TokenInvalid)")
     if status != 403:
@@ -224,9 +224,11 @@ def offers_clients(node: Node) -> Verdict:
 
 
 @check("AUTH-6", profile="LP", kind="anonymous", source=FEDERATION_API, level="optional")
-def leaves_checks_to_the_aggregator(node: Node) -> Verdict:
-    """Subscription and credits are checked by the aggregator, too"""
-    return not_applicable("The aggregator does this. What the back-end does itself is told by API-852 and API-910.")
+def counts_as_the_aggregator(node: Node) -> Verdict:
+    """Costs are counted in credits, as the aggregator does that checks subscriptions and credits, too"""
+    billing = node.get_document("/").get("billing")
+    currency = billing.get("currency") if isinstance(billing, dict) else None
+    return judged([] if currency == "credits" else [f"the currency is {currency!r}"], "They are.", expected="credits")
 
 
 @check("AUTH-8", profile="LP", kind="anonymous", source=FEDERATION_CONTRACT)
@@ -234,7 +236,7 @@ def links_terms(node: Node) -> Verdict:
     """Capabilities link the terms of service and the privacy policy"""
     found = {str(link.get("rel")) for link in items(node.get_document("/"), "links")}
     missing = [rel for rel in ("terms-of-service", "privacy-policy") if rel not in found]
-    if missing and node.is_local and not node.declares("provider"):
+    if missing and node.is_local:
         return not_applicable("The back-end is not public, so nobody has to agree to its terms.")
     return judged(
         [f"no link has the relation {rel}" for rel in missing],

@@ -145,7 +145,7 @@ def has_support(node: Node) -> Verdict:
         if not good:
             return failed(f"{support!r} is no address.", expected="an e-mail address")
         return declared(f"The provider says {support}.")
-    if node.is_local and not node.declares("provider"):
+    if node.is_local:
         return not_applicable("The back-end is not public, and no support address is declared.")
     return failed(
         "Neither a link `contact` in the capabilities nor [provider] support tells one.", expected="an e-mail address"
@@ -218,7 +218,7 @@ def flags(node: Node) -> dict[str, Any]:
 def _ways(node: Node) -> list[str]:
     offered = node.endpoints
     ways = []
-    if all(methods <= offered.get(path, set()) for path, methods in _BATCH.items()):
+    if all("POST" in offered.get(path, ()) for path in ("/jobs", "/jobs/{}/results")):
         ways.append("batch jobs")
     if "POST" in offered.get("/result", ()):
         ways.append("synchronous processing")
