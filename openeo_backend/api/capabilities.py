@@ -72,6 +72,7 @@ def conformance_classes() -> list[str]:
         "https://api.openeo.org/extensions/processing-parameters/0.1.0",
         "https://api.stacspec.org/v1.0.0/core",
         "https://api.stacspec.org/v1.0.0/collections",
+        "https://api.stacspec.org/v1.0.0/ogcapi-features",
         *classes,
     ]
 

@@ -20,6 +20,8 @@ PUBLIC = {
     "/.well-known/openeo",
     "/collections",
     "/collections/<collection_id>",
+    "/collections/<collection_id>/items",
+    "/collections/<collection_id>/items/<path:item_id>",
     "/collections/<collection_id>/queryables",
     "/conformance",
     "/credentials/basic",

@@ -28,7 +28,12 @@ SIGNED = {
     "GET /public_processes/<name>",
 }
 #: The same for everybody.
-PUBLIC = {"GET /collections/<collection_id>", "GET /collections/<collection_id>/queryables"}
+PUBLIC = {
+    "GET /collections/<collection_id>",
+    "GET /collections/<collection_id>/queryables",
+    "GET /collections/<collection_id>/items",
+    "GET /collections/<collection_id>/items/<path:item_id>",
+}
 
 
 def routes(node: Any) -> set[str]:
