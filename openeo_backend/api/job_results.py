@@ -91,7 +91,7 @@ def list_results(job_id: str) -> Response:
         {"rel": "self", "href": url(f"/jobs/{job.id}/results"), "type": "application/json"},
         {"rel": "monitor", "href": url(f"/jobs/{job.id}/logs"), "type": "application/json", "title": "Log"},
     ]
-    response = _document(job, _partial(), expires, own)
+    response = _document(job, _partial(), expires, own, job.costs)
     response.headers["OpenEO-Costs"] = "0"
     return response
 
@@ -135,9 +135,12 @@ def signed_file(job_id: str, attempt: str, name: str) -> Response:
     return download.send(backend().objects, key, file["size"], name, file["media_type"], file["checksum"])
 
 
-def _document(job: Job, is_partial: bool, expires: datetime, own: list[dict[str, Any]]) -> Response:
+def _document(
+    job: Job, is_partial: bool, expires: datetime, own: list[dict[str, Any]], costs: float | None = None
+) -> Response:
     """The results, or the openEO error that says why there are none.
 
+    :param costs: of the job, for its owner only.
     :raises OpenEOError: JobNotFinished; ResultLinkExpired when they are not kept any more.
     """
     if job.status == "error" and not is_partial:
@@ -154,9 +157,11 @@ def _document(job: Job, is_partial: bool, expires: datetime, own: list[dict[str,
             "ResultLinkExpired", f"The results were deleted on {ended}.", hint="Start the job again to compute them."
         )
     links = _links(job, job.status != "finished", expires, own)
+    paid = {} if costs is None else {"openeo:costs": costs}
     if request.accept_mimetypes.best_match(["application/json", GEOJSON]) == GEOJSON:
-        return _json(results.feature(job, links), GEOJSON)
-    return jsonify(results.collection(job, links))
+        feature = results.feature(job, links)
+        return _json({**feature, "properties": {**feature["properties"], **paid}}, GEOJSON)
+    return jsonify({**results.collection(job, links), **paid})
 
 
 def _failure(job: Job) -> Response:

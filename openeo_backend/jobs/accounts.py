@@ -105,8 +105,9 @@ class Accounts:
         balance = None if payer is None else self._balance_at_start(payer)
         if balance is None:
             return
-        if balance <= self._settings.least_balance or balance < expected:
-            needed = f"at least {expected:,g} are needed" if balance < expected else "more are needed"
+        available = balance - self._settings.least_balance
+        if available <= 0 or available < expected:
+            needed = f"at least {expected:,g} are needed" if available < expected else "more are needed"
             hint = "Get credits, or choose a free plan." if self._is_free_offered() else "Get credits first."
             data = {"balance": balance, "estimate": expected}
             raise self._required(f"You have {self._money(balance)} left; {needed} to start.", hint, data)
@@ -137,6 +138,7 @@ class Accounts:
         :param charged: False for a run that was lost through no fault of its user.
         """
         ended = job.finished or clock.now()
+        usage = job.usage or _duration(job.started, ended)
         run = Run(
             id=job.id,
             key=f"{job.id}-{job.attempt}",
@@ -148,10 +150,10 @@ class Accounts:
             status=job.status,
             started=job.started or ended,
             finished=ended,
-            usage=job.usage or {},
+            usage=usage,
             charged=charged,
         )
-        connection.execute(update(jobs).where(jobs.c.id == job.id).values(costs=self.costs(run)))
+        connection.execute(update(jobs).where(jobs.c.id == job.id).values(costs=self.costs(run), usage=usage or None))
         if entry := self.entry(run):
             write_log(connection, jobs.c.id == job.id, [entry])
         self.file(connection, run, job)
@@ -236,6 +238,13 @@ def is_charged(error: Mapping[str, Any] | None) -> bool:
     if error is None:
         return True
     return int(error.get("status") or STATUS.get(str(error.get("code")), 400)) < 500
+
+
+def _duration(started: datetime | None, ended: datetime) -> dict[str, Any]:
+    """The usage of a run that ended before it told any; empty for one that never began."""
+    if started is None:
+        return {}
+    return {"duration": {"value": round(max((ended - started).total_seconds(), 0), 3), "unit": "seconds"}}
 
 
 def _milliseconds(instant: datetime) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from openeo_backend.store.database import Database
+from openeo_backend.store.jobs import write_log
 from openeo_backend.store.schema import jobs, usage_reports
 from openeo_backend.store.types import now
 
@@ -78,7 +79,10 @@ class Reports:
             if costs is not None and report.job_id is not None:
                 run = (jobs.c.id == report.job_id) & (jobs.c.attempt == report.attempt)
                 ended = jobs.c.status.in_(("finished", "error", "canceled"))
-                connection.execute(update(jobs).where(run, ended).values(costs=costs))
+                differs = func.coalesce(jobs.c.costs, -1) != costs
+                if connection.execute(update(jobs).where(run, ended, differs).values(costs=costs)).rowcount:
+                    entry = {"level": "info", "message": f"The accounting service charges {costs:,.6g} for this run."}
+                    write_log(connection, run, [entry])
 
     def keep(self, report: Report, seconds: float, problem: str) -> None:
         """The service does not have the report, as far as we know: it is due again after `seconds`."""
