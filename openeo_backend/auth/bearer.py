@@ -16,8 +16,8 @@ from openeo_backend.store.store import Store
 from openeo_backend.store.users import Account
 
 #: `verify(provider, token) -> User | None`; None for a token that is not (or no longer) valid, or an OpenEOError that
-#: says more. The provider is empty for bare tokens: each method tells by None that one may be another's.
-Verify = Callable[[str, str], User | None]
+#: says more. The provider is None for bare tokens: each method tells by None that one may be another's.
+Verify = Callable[[str | None, str], User | None]
 
 _LOGIN = "Log in again for a new token."
 
@@ -49,7 +49,7 @@ class Authenticator:
         methods: dict[str, Verify] = {}
         if offers_basic(settings):
 
-            def basic(provider: str, token: str) -> User | None:
+            def basic(provider: str | None, token: str) -> User | None:
                 account = store.tokens.account(token) if not provider else None
                 return user_of(account) if account else None
 
@@ -85,7 +85,7 @@ class Authenticator:
     def _verify(self, credentials: str) -> User | None:
         parts = credentials.split("/", 2)
         if len(parts) == 1:
-            found = (verify("", credentials) for verify in self._methods.values())
+            found = (verify(None, credentials) for verify in self._methods.values())
             return next((user for user in found if user is not None), None)
         if len(parts) < 3 or parts[0] not in self._methods:
             offered = ", ".join(f"{method}/PROVIDER/TOKEN" for method in self._methods) or "none yet"

@@ -175,13 +175,13 @@ class Oidc:
             {id: Provider(id, provider, Issuer(id, provider.issuer, door)) for id, provider in providers.items()}
         )
 
-    def __call__(self, id: str, token: str) -> User | None:
+    def __call__(self, id: str | None, token: str) -> User | None:
         """Whom a token of a provider belongs to.
 
-        :param id: the provider; empty for a bare token, which has to be a JWT unless there is only one provider.
+        :param id: the provider; None for a bare token, which has to be a JWT unless there is only one provider.
         :raises OpenEOError: as :meth:`Provider.user`.
         """
-        if id:
+        if id is not None:
             if id not in self._providers:
                 offered = ", ".join(self._providers)
                 raise refuse(f"There is no identity provider '{id[:20]}' here.", hint=f"Providers: {offered}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,15 @@ from openeo_backend.store.database import StoreError
 SECRET = ("store.url", "store.signing_key")
 
 
-def add_user(settings: Settings, name: str, password: str) -> None:
-    """Add a user or give them a new password; ends with one line for a bad name or an empty password."""
+def add_user(settings: Settings, name: str, password: str, roles: Sequence[str] = ()) -> None:
+    """Add a user or give them a new password and roles; ends with one line for a bad name or an empty password."""
     from openeo_backend.backend import Backend
 
     if not password:
         fail("the password is empty")
     backend = Backend.open(settings)
     try:
-        backend.store.users.add(name, password, replace=True)
+        backend.store.users.add(name, password, roles, replace=True)
     except (OpenEOError, ValueError) as error:
         fail(error)
     finally:

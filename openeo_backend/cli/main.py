@@ -98,9 +98,10 @@ def user() -> None:
 
 @user.command("add")
 @click.argument("name")
+@click.option("--role", "roles", multiple=True, help="Role of the user, instead of those they had; may be repeated.")
 @settings_options
 @told
-def user_add(name: str, **common: Any) -> None:
+def user_add(name: str, roles: tuple[str, ...], **common: Any) -> None:
     """Add the user NAME, or give them a new password.
 
     The password is asked for, or read from standard input when that is not a terminal.
@@ -112,8 +113,24 @@ def user_add(name: str, **common: Any) -> None:
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     settings, _ = effective(**common)
-    add_user(settings, name, password)
+    add_user(settings, name, password, roles)
     click.echo(f"The user {name} can log in where basic authentication is on (setting auth.basic).")
+
+
+@user.command("id")
+@click.argument("provider")
+@click.argument("subject")
+@settings_options
+@told
+def user_id(provider: str, subject: str, **common: Any) -> None:
+    """Print the id that settings and the log have for SUBJECT (`sub`) of the OpenID Connect provider PROVIDER."""
+    from openeo_backend.auth import oidc
+
+    settings, _ = effective(**common)
+    providers = oidc.providers_of(settings)
+    if provider not in providers:
+        fail(f"there is no provider {provider}; there are: {', '.join(providers) or 'none'}")
+    click.echo(oidc.user_id(providers[provider].issuer, subject))
 
 
 @main.group()

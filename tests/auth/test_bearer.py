@@ -15,7 +15,7 @@ ADA, EVE = User("ada", "ada"), User("eve", "Eve", frozenset({"admin"}))
 def authenticate() -> Authenticator:
     return Authenticator(
         {
-            "basic": lambda provider, token: ADA if (provider, token) == ("", "T") else None,
+            "basic": lambda provider, token: ADA if not provider and token == "T" else None,
             "oidc": lambda provider, token: EVE if (provider, token) == ("egi", "a.b/c") else None,
         }
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 from pathlib import Path
@@ -130,11 +131,23 @@ def test_mistakes_before_anything_starts(tmp_path: Path) -> None:
 def test_users_are_added_from_standard_input(tmp_path: Path) -> None:
     assert "empty" in one_line(call("user", "add", "ann", "--data-dir", tmp_path, input="\n"))
     assert call("user", "add", "ann", "--data-dir", tmp_path, input="first\n").exit_code == 0
-    assert call("user", "add", "ann", "--data-dir", tmp_path, input="second\n").exit_code == 0
+    given = ("--role", "large", "--role", "long")
+    assert call("user", "add", "ann", *given, "--data-dir", tmp_path, input="second\n").exit_code == 0
     store = Store.open(f"sqlite:///{tmp_path / 'openeo.sqlite'}")
     assert store.users.check("ann", "first") is None
-    assert store.users.check("ann", "second") is not None
+    account = store.users.check("ann", "second")
+    assert account is not None
+    assert account.roles == {"large", "long"}
     store.close()
+
+
+def test_ids_of_users_of_a_provider_are_told(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[auth.oidc.a]\nissuer = "https://aai.example/realms/a/"\nclients = ["web"]\n')
+    told = call("user", "id", "a", "u-1", "--config", config)
+    digest = hashlib.sha256(b"https://aai.example/realms/a\nu-1").hexdigest()
+    assert (told.exit_code, told.output.strip()) == (0, f"oidc~{digest[:40]}")
+    assert "no provider b; there are: a" in one_line(call("user", "id", "b", "u-1", "--config", config))
 
 
 def test_a_folder_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
