@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from openeo_backend.errors import OpenEOError
 from openeo_backend.federation.review import graphs
 from openeo_backend.federation.review.place import Place, parsed
 from openeo_backend.federation.review.rasters import NetCDF
@@ -124,14 +125,17 @@ def _by_common_name(place: Place, base: NetCDF) -> Iterator[Case]:
 def band(file: NetCDF, name: str, first: str | None = None) -> Pixels:
     """The pixels of a band, one of its dimensions first.
 
-    :raises LookupError: where the file has no such band or dimension.
+    :raises OpenEOError: FileContentInvalid where the file has no such band.
+    :raises ValueError: where the band has no such dimension.
     """
     if name in file.values:
         found, dimensions = file.values[name], list(file.variables[name])
     else:
+        labelled = next((key for key, labels in file.labels.items() if name in labels), None)
+        if labelled is None or not file.cubes:
+            raise OpenEOError("FileContentInvalid", f"The netCDF file has no band {name}.")
         cube = file.cubes[0]
         dimensions = list(file.variables[cube])
-        labelled = next(key for key, labels in file.labels.items() if name in labels)
         axis = dimensions.index(file.variables[labelled][0])
         found = np.take(file.values[cube], file.labels[labelled].index(name), axis=axis)
         del dimensions[axis]

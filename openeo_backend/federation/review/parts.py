@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Statuses in which a job stays.
 ENDED = ("finished", "error", "canceled")
+#: Pixels along a side of what a job computes that is to be stopped before it ends.
+LONG_PIXELS = 3000
 #: Longest wait for a job.
 JOB_SECONDS = 1800
 
@@ -157,7 +159,9 @@ def failing(trial: Trial) -> Record:
 def stopped(trial: Trial) -> Record:
     """Start three larger jobs at once, and stop them as soon as one of them runs."""
     with Record.kept(trial.node) as record:
-        graph = graphs.chain(graphs.load(trial.place.wider(12, 365)), graphs.save("netCDF"))
+        wide = trial.place.wider(12, 365)
+        finer = {"projection": 3857, "resolution": round((wide.box[3] - wide.box[1]) * 111_320 / LONG_PIXELS, 3)}
+        graph = graphs.chain(graphs.load(wide), ("resample_spatial", finer), graphs.save("netCDF"))
         process = {"process_graph": graph}
         paths = [_create(trial, record, f"created {n}", _job(trial, f"stopped {n}", process)) for n in range(3)]
         for number, path in enumerate(paths):

@@ -22,7 +22,7 @@ PROFILES: dict[str, tuple[str, ...]] = {
 }
 
 #: Failures that an answer of any shape may cause in a check.
-_HOSTILE = (OpenEOError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
+_HOSTILE = (OpenEOError, ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
