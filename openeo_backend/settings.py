@@ -108,6 +108,8 @@ class CatalogSettings(Section):
     """Most items one load may use."""
     search_seconds: float = 300
     """Longest time of one search, or of reading the documents of a catalog."""
+    summaries: Literal["all", "federated"] = "all"
+    """Summaries of collections: all, or those that the federation's aggregator merges (its validator lists others)."""
     exports: Path | None = None
     """Folder of a STAC catalog, made if absent, that is published, too, and to which `export_collection` adds."""
     exporters: list[str] | None = None

@@ -30,6 +30,7 @@ from openeo_backend.catalog.request import LoadRequest, Surroundings
 from openeo_backend.catalog.search import Search, find, no_data
 from openeo_backend.catalog.series import Series
 from openeo_backend.catalog.sources import ItemQuery, Source, links
+from openeo_backend.catalog.summaries import federated
 from openeo_backend.catalog.viewer import Viewer, Withheld, not_found, place_of
 from openeo_backend.cube import Cube, Provenance
 from openeo_backend.cube.extent import Interval, parse_area, parse_interval, parse_surroundings
@@ -111,9 +112,8 @@ class Catalog:
         """
         source = self._source(id)
         if id not in self._described or source.grows:
-            self._described[id] = describe(
-                source.collection(id), source.sample(id), source.settings(id), source.complete()
-            )
+            found = describe(source.collection(id), source.sample(id), source.settings(id), source.complete())
+            self._described[id] = federated(found) if self._settings.summaries == "federated" else found
         return dict(self._described[id])
 
     def require(self, id: str) -> None:

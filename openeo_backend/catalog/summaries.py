@@ -17,6 +17,10 @@ _MOST_VALUES = 20
 #: Summaries that the federation's aggregator sets.
 _AGGREGATORS = ("federation:backends", "provider:backend")
 
+#: Summaries that it merges.
+MERGED = frozenset({"constellation", "platform", "instruments", "gsd", "eo:bands"})
+MERGED_PREFIXES = ("sar:", "sat:")
+
 
 def summaries(collection: Mapping[str, Any], items: Sequence[Item], bands: Mapping[str, AssetBand]) -> dict[str, Any]:
     """The catalog's summaries and, where all items are known, those of their properties."""
@@ -36,6 +40,17 @@ def mergeable(summaries: Any) -> dict[str, Any]:
     """Summaries as lists and ranges: one of another kind, and the federation's aggregator takes none of them."""
     found = {name: _range(value) for name, value in summaries.items()} if isinstance(summaries, Mapping) else {}
     return {name: value for name, value in found.items() if value}
+
+
+def federated(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A collection whose summaries are those that the federation's aggregator merges; it complains about others.
+
+    Descriptions of bands as STAC 1.1 has them go to the top of the document; ranges are in the queryables anyway.
+    """
+    summaries = document["summaries"]
+    kept = {name: value for name, value in summaries.items() if name in MERGED or name.startswith(MERGED_PREFIXES)}
+    bands = {"bands": summaries["bands"]} if summaries.get("bands") else {}
+    return {**document, **bands, "summaries": kept}
 
 
 def _range(value: Any) -> Any:
