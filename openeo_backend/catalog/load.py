@@ -33,7 +33,7 @@ from openeo_backend.catalog.hrefs import Gate
 from openeo_backend.catalog.item import Item
 from openeo_backend.catalog.mosaic import Step
 from openeo_backend.catalog.read import BlockReader, Handles, Layer, Probe, probe
-from openeo_backend.cube import Band, Cube, Dimension
+from openeo_backend.cube import Band, Cube, Dimension, fusion
 from openeo_backend.cube.extent import Area, reproject
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph import trace
@@ -314,13 +314,8 @@ class Assembler:
         )
         shape = (len(what.steps), len(names), *grid.shape)
         token = tokenize(grid, names, [(step.label, [item.href for item in step.items]) for step in what.steps])
-        values = da.map_blocks(
-            trace.located(reader.block),  # dask takes a dataclass apart, but not a function
-            chunks=chunks(shape, dtype.itemsize, self._origin(grid)),
-            dtype=dtype,
-            meta=np.empty((0, 0, 0, 0), dtype=dtype),
-            name=f"load-{token}-{id(reader)}",
-        )
+        blocks = chunks(shape, dtype.itemsize, self._origin(grid))
+        values = fusion.filled(f"load-{token}-{id(reader)}", blocks, dtype, trace.located(reader.fill_block))
         return self.wrap(self.what, values, grid, None if fill is None or dtype.kind == "f" else int(fill))
 
     def _origin(self, grid: GeoBox) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -174,27 +174,20 @@ class BlockReader:
     soft: Callable[[str], None] | None = None
     """Told about assets that cannot be read, which are then skipped; None: they are errors."""
 
-    def block(self, block_info: Mapping[Any, Any]) -> np.ndarray:
-        """The block at the place that dask tells."""
-        place = [slice(start, stop) for start, stop in block_info[None]["array-location"]]
-        return self.read(*place)
-
-    def read(self, steps: slice, bands: slice, rows: slice, cols: slice) -> np.ndarray:
-        """The values of a part of the cube."""
+    def fill_block(self, place: tuple[slice, ...], out: np.ndarray) -> None:
+        """Fill an array with the values of a part of the cube."""
+        steps, bands, rows, cols = place
         block = crop(self.geobox, rows, cols)
-        shape = (steps.stop - steps.start, bands.stop - bands.start, *block.shape)
-        out = np.empty(shape, dtype=self.dtype)
         found: dict[Any, lookup.Lookup | None] = {}
         for t, by_band in enumerate(self.layers[steps]):
             for b, layers in enumerate(by_band[bands]):
-                share.tell((t * shape[1] + b) / (shape[0] * shape[1]))
+                share.tell((t * out.shape[1] + b) / (out.shape[0] * out.shape[1]))
                 self._fill(out[t, b], layers, block, found)
                 if self.physical is not None:
                     scale, offset = self.physical[bands.start + b]
                     out[t, b] *= self.dtype.type(scale)
                     out[t, b] += self.dtype.type(offset)
         self._mask(out, block)
-        return out
 
     def _mask(self, out: np.ndarray, block: GeoBox) -> None:
         if self.mask is None:

@@ -18,6 +18,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
+from openeo_backend.cube import fusion
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.labels import labels_json
 from openeo_backend.cube.pixels import PixelArray
@@ -33,8 +34,8 @@ Function = Callable[..., Any]
 #: dimension, all other dimensions' part in the block. Larger blocks are split along their longest other dimensions.
 BLOCK_MB = 64
 
-#: Values that a function gets at once; its intermediate results stay within the processor's cache.
-STRIP = 131_072
+#: The same for blocks that are whole along it already: splitting these would not make what is in memory smaller.
+LOADED_MB = 256
 
 #: Pixels of the trace: ordinary, missing, zero, and partly missing ones, and one that all inputs miss.
 _SAMPLE = 5
@@ -230,6 +231,21 @@ class _Task:
             return self
         return self._patch(groups=tuple({len(group): group for group in self.groups}.values()))
 
+    def result_shape(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+        """See :class:`fusion.Step`."""
+        shape = shapes[0]
+        if self.length is None:
+            return tuple(size for axis, size in enumerate(shape) if axis not in self.axes)
+        return (*shape[: self.axes[0]], self.length, *shape[self.axes[0] + 1 :])
+
+    def input_axis(self, axis: int) -> int | None:
+        """See :class:`fusion.Step`."""
+        if self.length is not None:
+            return None if axis == self.axes[0] else axis
+        for dropped in sorted(self.axes):
+            axis += dropped <= axis
+        return axis
+
     def _patch(self, **changes: Any) -> _Task:
         return _Task(**{**self.__dict__, **changes})
 
@@ -288,7 +304,7 @@ def _mentions(function: Function, number: int) -> bool:
 
 
 def _strips(pixels: tuple[int, ...], elements: int) -> Iterator[tuple[slice, ...]]:
-    """Slices that cut a block of pixels along its longest axis into strips of about STRIP values."""
+    """Slices that cut a block of pixels along its longest axis into strips of about `fusion.STRIP` values."""
     if not pixels:
         yield ()
         return
@@ -296,7 +312,7 @@ def _strips(pixels: tuple[int, ...], elements: int) -> Iterator[tuple[slice, ...
     if total == 0:
         return
     axis = int(np.argmax(pixels))
-    step = max(1, STRIP * pixels[axis] // (total * max(elements, 1)))
+    step = max(1, fusion.STRIP * pixels[axis] // (total * max(elements, 1)))
     before = (slice(None),) * axis
     for start in range(0, pixels[axis], step):
         yield (*before, slice(start, start + step))
@@ -309,16 +325,9 @@ def _map(task: _Task, arrays: Sequence[Any], shape: tuple[int, ...], chunks: Any
     """The task over all blocks; at once for numpy arrays."""
     if chunks is None:
         return task(*(np.asarray(array) for array in arrays))
-    dropped = list(task.axes) if task.axes and task.length is None else []
-    return da.map_blocks(
-        trace.located(task),
-        *arrays,
-        dtype=task.target.dtype,
-        chunks=chunks,
-        drop_axis=dropped,
-        meta=np.empty((0,) * len(shape), task.target.dtype),
-        name=f"callback-{uuid.uuid4().hex}",
-    )
+    dropped = task.axes if task.length is None else ()
+    name = f"callback-{uuid.uuid4().hex}"
+    return fusion.mapped(name, trace.located(task), arrays, chunks, task.target.dtype, dropped)
 
 
 def _aligned(arrays: Sequence[Any]) -> list[Any]:
@@ -337,6 +346,9 @@ def _whole(data: Any, axes: Sequence[int]) -> Any:
     if not isinstance(data, da.Array):
         return data
     chunks = list(data.chunks)
+    largest = math.prod(max(chunk) for chunk in chunks) * data.dtype.itemsize
+    if all(len(chunks[axis]) == 1 for axis in axes) and largest <= LOADED_MB * 1e6:
+        return data
     for axis in axes:
         chunks[axis] = (data.shape[axis],)
     others = [axis for axis in range(data.ndim) if axis not in axes]

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from openeo_backend.cube.blank import blank
 from openeo_backend.errors import OpenEOError
 
 
@@ -153,9 +154,9 @@ def nullify(values: np.ndarray, nulls: np.ndarray | np.bool | None) -> np.ndarra
         return values
     shape = np.broadcast_shapes(values.shape, nulls.shape)
     nulls = np.broadcast_to(nulls, shape)
-    data = np.array(np.broadcast_to(np.ma.getdata(values), shape))
+    data = np.array(np.broadcast_to(np.ma.getdata(values), shape), order="C")
     if data.dtype.kind == "f":
-        data[nulls] = np.nan
+        blank(data, nulls)
         return data
     if data.dtype.kind == "O":
         data[nulls] = None
@@ -204,7 +205,7 @@ def floating(values: Any, parameter: str = "x") -> np.ndarray:
     nulls = np.ma.getmask(values)
     data = np.ma.getdata(values).astype(float_type(values.dtype), copy=nulls is not np.ma.nomask)
     if nulls is not np.ma.nomask:
-        np.copyto(data, np.nan, where=nulls)
+        blank(data, nulls)
     return data
 
 

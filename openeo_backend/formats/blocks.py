@@ -23,6 +23,7 @@ from dask.local import get_sync
 from dask.optimization import cull
 from dask.threaded import get as get_threaded
 
+from openeo_backend.cube.fusion import fuse
 from openeo_backend.formats.asset import Progress
 from openeo_backend.formats.shared import Shared
 from openeo_backend.observe.share import Share
@@ -115,7 +116,9 @@ class _Source:
         self.lazy = isinstance(array, da.Array)
         if self.lazy:
             keys = list(flatten(array.__dask_keys__()))
-            self.graph = dict(optimize(array.__dask_graph__(), keys))
+            with dask.config.set({"optimization.fuse.active": False}):
+                graph = dict(optimize(array.__dask_graph__(), keys))
+            self.graph = dict(optimize(fuse(graph, keys), keys))
             self.starts = [_starts(sizes) for sizes in array.chunks]
             scheduler = dask.config.get("scheduler", None)
             own = get_sync if threads == 1 else partial(get_threaded, num_workers=threads)

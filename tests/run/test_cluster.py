@@ -117,7 +117,7 @@ def test_pixels_and_metadata_are_the_same(settings: Settings, cluster: Any, tmp_
         return [{name: value for name, value in file.items() if name not in unstable} for file in outcome.files]
 
     assert facts(ours) == facts(theirs)
-    assert ours.provenance == theirs.provenance
+    assert {**ours.provenance, "computed": ""} == {**theirs.provenance, "computed": ""}
     name = ours.files[0]["name"]
     if format == "GTiff":
         assert (tmp_path / "threads" / name).read_bytes() == (tmp_path / "cluster" / name).read_bytes()
@@ -133,8 +133,8 @@ def test_pixels_and_metadata_are_the_same(settings: Settings, cluster: Any, tmp_
 @pytest.mark.parametrize(
     ("format", "compressor"),
     [
-        ("GTiff", "openeo_backend.formats.tiff.zlib.compress"),
-        ("netCDF", "openeo_backend.formats.netcdf.zlib.compress"),
+        ("GTiff", "openeo_backend.formats.tiff.compress"),
+        ("netCDF", "openeo_backend.formats.netcdf.compress"),
         ("Zarr", "openeo_backend.formats.zarr_.Zstd"),
     ],
 )

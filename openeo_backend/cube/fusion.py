@@ -1,0 +1,262 @@
+"""Tasks on blocks that run strip by strip through several steps, so that what lies between is never a whole block.
+
+A lazy cube is a Dask graph with one task per block and step. :func:`fuse` is the optimisation layer on top of it:
+chains of steps of callbacks become one task that takes strips which stay within the processor's cache through all
+steps. Blocks that only such a chain needs are loaded into memory that each thread uses again. Without it the same
+tasks run one after the other and give the same values.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count, product
+from typing import Any, Protocol, runtime_checkable
+
+import dask.array as da
+import numpy as np
+from dask._task_spec import Task, TaskRef, convert_legacy_graph
+from dask.highlevelgraph import HighLevelGraph
+
+#: Values that a step gets at once; its intermediate results stay within the processor's cache.
+STRIP = 131_072
+
+Graph = dict[Hashable, Any]
+Place = tuple[slice, ...]
+
+
+@runtime_checkable
+class Step(Protocol):
+    """A function of blocks that works on each of their pixels by itself."""
+
+    def result_shape(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+        """The shape of the result for blocks of some shapes."""
+        ...
+
+    def input_axis(self, axis: int) -> int | None:
+        """The axis of all inputs that an axis of the result comes from; None where a part of the result along it
+        needs more than the same part of the inputs."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Fill:
+    """A task that makes a block by filling an array."""
+
+    fill: Callable[[Place, np.ndarray], None]
+    place: Place
+    dtype: np.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(part.stop - part.start for part in self.place)
+
+    def __call__(self) -> np.ndarray:
+        out = np.empty(self.shape, self.dtype)
+        self.fill(self.place, out)
+        return out
+
+
+def filled(
+    name: str, chunks: tuple[tuple[int, ...], ...], dtype: np.dtype, fill: Callable[[Place, np.ndarray], None]
+) -> da.Array:
+    """A lazy array whose blocks `fill(place, out)` fills."""
+    layer: dict[Any, Any] = {}
+    starts = [np.concatenate([[0], np.cumsum(sizes)]).astype(int).tolist() for sizes in chunks]
+    for index in product(*(range(len(sizes)) for sizes in chunks)):
+        place = tuple(slice(start[i], start[i + 1]) for start, i in zip(starts, index, strict=True))
+        layer[name, *index] = Task((name, *index), Fill(fill, place, dtype))
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=())
+    return da.Array(graph, name, chunks, dtype=dtype, meta=np.empty((0,) * len(chunks), dtype))
+
+
+def mapped(
+    name: str,
+    function: Callable[..., np.ndarray],
+    arrays: Sequence[da.Array],
+    chunks: tuple[tuple[int, ...], ...],
+    dtype: np.dtype,
+    dropped: Sequence[int] = (),
+) -> da.Array:
+    """A lazy array whose blocks are `function` of the blocks of `arrays` at the same place.
+
+    :param dropped: axes of the arrays, of one chunk each, that the result lacks.
+    """
+    layer: dict[Any, Any] = {}
+    for index in product(*(range(len(sizes)) for sizes in chunks)):
+        source = list(index)
+        for axis in sorted(dropped):
+            source.insert(axis, 0)
+        key = (name, *index)
+        layer[key] = Task(key, function, *(TaskRef((array.name, *source)) for array in arrays))
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=list[Any](arrays))
+    return da.Array(graph, name, chunks, dtype=dtype, meta=np.empty((0,) * len(chunks), dtype))
+
+
+def fuse(graph: Mapping[Hashable, Any], keys: Sequence[Hashable]) -> Graph:
+    """The graph with chains of steps in single tasks.
+
+    A task goes into the chain of the only task that needs it; what several need is computed once, on its own.
+
+    :param keys: what is asked for, which stays.
+    """
+    fused: Graph = dict(convert_legacy_graph(graph))
+    uses: Counter[Hashable] = Counter(keys)
+    for node in fused.values():
+        uses.update(set(node.dependencies))
+    buffers = Buffers()
+    for key in _ordered(fused):
+        node = fused[key]
+        if not isinstance(node, Task) or not isinstance(bare(node.func), Step) or node.kwargs:
+            continue
+        chain, leaves = _chained(node, fused, uses, buffers)
+        fused[key] = Task(key, chain, *leaves)
+    return fused
+
+
+def _chained(node: Task, graph: Graph, uses: Mapping[Hashable, int], buffers: Buffers) -> tuple[Chain, list[TaskRef]]:
+    """The chain that ends with a task, and the blocks it takes; tasks that went into it are removed from the graph."""
+    inputs: list[Chain | Fill | int] = []
+    leaves: list[TaskRef] = []
+    for reference in node.args:
+        before = graph[reference.key]
+        function = before.func if isinstance(before, Task) and uses[reference.key] == 1 else None
+        if isinstance(function, Chain):
+            inputs.append(function.shifted(len(leaves)))
+            leaves += before.args
+            del graph[reference.key]
+        elif isinstance(bare(function), Fill):
+            inputs.append(bare(function))
+            del graph[reference.key]
+        else:
+            inputs.append(len(leaves))
+            leaves.append(reference)
+    return Chain(node.func, bare(node.func), tuple(inputs), buffers), leaves
+
+
+def bare(function: Any) -> Any:
+    """A function without what notes the place in the graph around it."""
+    return getattr(function, "__wrapped__", function)
+
+
+def _ordered(graph: Graph) -> list[Hashable]:
+    """The keys of a graph, each behind those it needs."""
+    found: dict[Hashable, None] = {}
+    for start in graph:
+        todo = [start]
+        while todo:
+            key = todo[-1]
+            missing = [need for need in graph[key].dependencies if need in graph and need not in found]
+            if missing and key not in found:
+                todo += missing
+            else:
+                found.setdefault(todo.pop())
+    return list(found)
+
+
+class Buffers:
+    """Memory for blocks that each thread uses again and again."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+
+    def __reduce__(self) -> tuple[type[Buffers], tuple[()]]:
+        return Buffers, ()
+
+    def take(self, number: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """An array whose values are whatever was there; valid until this thread asks for the same number again."""
+        kept: dict[int, np.ndarray] = self._local.__dict__.setdefault("kept", {})
+        size = math.prod(shape) * dtype.itemsize
+        if number not in kept or kept[number].nbytes < size:
+            kept.pop(number, None)
+            kept[number] = np.empty(size, np.uint8)
+        return kept[number][:size].view(dtype).reshape(shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """A step and the steps that make its inputs."""
+
+    call: Callable[..., np.ndarray]
+    step: Step
+    inputs: tuple[Chain | Fill | int, ...]
+    """What makes each input: a chain, a task that fills a block, or the number of a block that is given."""
+    buffers: Buffers
+
+    def shifted(self, by: int) -> Chain:
+        """The chain for blocks whose numbers are higher."""
+        if not by:
+            return self
+        moved = [i.shifted(by) if isinstance(i, Chain) else i + by if isinstance(i, int) else i for i in self.inputs]
+        return replace(self, inputs=tuple(moved))
+
+    def __call__(self, *blocks: np.ndarray) -> np.ndarray:
+        bound = self._bind(blocks, count())
+        axis = max(
+            (axis for axis in range(len(bound.shape)) if bound.goes_along(axis)),
+            key=lambda axis: bound.shape[axis],
+            default=None,
+        )
+        if axis is None or bound.values <= STRIP:
+            return bound.part(None, slice(None))
+        length = bound.shape[axis]
+        rows = max(1, STRIP * length // max(bound.values, 1))
+        out: np.ndarray | None = None
+        lead = (slice(None),) * axis
+        for start in range(0, length, rows):
+            part = slice(start, min(start + rows, length))
+            values = bound.part(axis, part)
+            if out is None:
+                out = np.empty(bound.shape, values.dtype)
+            out[(*lead, part)] = values
+        assert out is not None
+        return out
+
+    def _bind(self, blocks: Sequence[np.ndarray], numbers: Iterator[int]) -> Bound:
+        inputs: list[Bound | np.ndarray] = []
+        for one in self.inputs:
+            if isinstance(one, Chain):
+                inputs.append(one._bind(blocks, numbers))
+            elif isinstance(one, Fill):
+                block = self.buffers.take(next(numbers), one.shape, one.dtype)
+                one.fill(one.place, block)
+                inputs.append(block)
+            else:
+                inputs.append(blocks[one])
+        shape = self.step.result_shape([one.shape for one in inputs])
+        return Bound(self.call, self.step, inputs, shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """A chain with its blocks."""
+
+    call: Callable[..., np.ndarray]
+    step: Step
+    inputs: Sequence[Bound | np.ndarray]
+    shape: tuple[int, ...]
+
+    @property
+    def values(self) -> int:
+        """The most values that any of its steps takes or makes."""
+        below = [one.values if isinstance(one, Bound) else one.size for one in self.inputs]
+        return max(math.prod(self.shape), *below)
+
+    def goes_along(self, axis: int) -> bool:
+        """Whether parts along an axis of the result can be computed from the same parts of all blocks."""
+        own = self.step.input_axis(axis)
+        return own is not None and all(not isinstance(one, Bound) or one.goes_along(own) for one in self.inputs)
+
+    def part(self, axis: int | None, place: slice) -> np.ndarray:
+        """The values in a part along an axis of the result; None: all of them."""
+        own = None if axis is None else self.step.input_axis(axis)
+        lead = (slice(None),) * (own or 0)
+        return self.call(
+            *(
+                one.part(own, place) if isinstance(one, Bound) else one if own is None else one[(*lead, place)]
+                for one in self.inputs
+            )
+        )
