@@ -19,7 +19,8 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 #: Numbers of PostgreSQL's advisory locks, taken where SQLite has its one writer.
 MIGRATION_LOCK, QUEUE_LOCK = 7_340_001, 7_340_002
 
-BUSY_SECONDS = 30
+#: Seconds to wait for SQLite's write lock at most, and between two looks whether it is free.
+BUSY_SECONDS, LOOK_SECONDS = 30, 0.002
 
 
 class StoreError(Exception):
@@ -92,10 +93,35 @@ def _sqlite(file: str | None) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        if connection.get_execution_options().get("writes"):
+            _begin_writing(connection)
+        else:
+            connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _begin_writing(connection: Connection) -> None:
+    """Take SQLite's write lock.
+
+    SQLite's own way to wait looks again after up to 100 ms. Beside busy writers that is seldom at the right moment:
+    requests would wait for seconds while workers, which have just finished writing, take the lock again.
+    """
+    raw: Any = connection.connection.dbapi_connection
+    end = time.monotonic() + BUSY_SECONDS
+    raw.execute("PRAGMA busy_timeout=0").close()
+    try:
+        while time.monotonic() < end:
+            try:
+                raw.execute("BEGIN IMMEDIATE").close()
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    break
+            time.sleep(LOOK_SECONDS)
+    finally:
+        raw.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}").close()
+    connection.exec_driver_sql("BEGIN IMMEDIATE")  # whose failure is an error of SQLAlchemy
 
 
 def head() -> str:
