@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -41,6 +42,16 @@ def raster(request: RunRequest, hear: Callable[[Event], None], is_cancelled: Cal
     return Outcome(files=(data, picture), provenance={"items": ["https://stac.example/a"], "licenses": ["CC0-1.0"]})
 
 
+class NoRemote:
+    """Processes of other servers that jobs here do not use."""
+
+    def __init__(self, pins: Any = ()) -> None:
+        assert not pins
+
+    def pins(self) -> list[dict[str, Any]]:
+        return []
+
+
 @dataclass
 class StandIn:
     settings: Any
@@ -52,12 +63,13 @@ class StandIn:
     processes: Any = None
     formats: Any = field(default_factory=dict)
     runner: Runner = raster
+    engine: Any = field(default_factory=lambda: SimpleNamespace(pins=lambda process, stored: [], pinned=NoRemote))
 
     @property
     def accounts(self) -> Accounts:
         return Accounts.open(self.settings)
 
-    def validate(self, process: dict[str, Any], user: Any, most: float | None = None) -> list[OpenEOError]:
+    def validate(self, process: dict[str, Any], user: Any, most: Any = None, remote: Any = None) -> list[OpenEOError]:
         return [
             OpenEOError("CollectionNotFound", "There is no such collection.", path=[NodeRef(id, "load_collection")])
             for id, node in process["process_graph"].items()
