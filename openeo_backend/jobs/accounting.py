@@ -136,7 +136,14 @@ class HttpAccounting:
     def _request(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], seconds: float) -> Reply:
         try:
             return self._door.request(
-                method, url, body, headers=headers, limit_mb=REPLY_MB, seconds=seconds, again=False
+                method,
+                url,
+                body,
+                headers=headers,
+                limit_mb=REPLY_MB,
+                seconds=seconds,
+                again=False,
+                within=seconds,
             )
         except OpenEOError as error:
             raise AccountingError(error.message, is_away=True) from error
@@ -148,7 +155,9 @@ def open_accounting(settings: Settings) -> Accounting:
     if chosen.url is None:
         return NoAccounting()
     named = tuple(url for url in (chosen.url, chosen.token_url) if url)
-    return HttpAccounting(chosen, Door(settings.net, named))
+    # connecting, too, takes no longer than those may wait who want to start something
+    net = settings.net.model_copy(update={"timeout_seconds": min(settings.net.timeout_seconds, chosen.balance_seconds)})
+    return HttpAccounting(chosen, Door(net, named))
 
 
 def _content(reply: Reply, what: str) -> Any:
