@@ -17,6 +17,7 @@ from pydantic_settings import SettingsError as PydanticSettingsError
 
 from openeo_backend.sections.billing import BillingSettings
 from openeo_backend.sections.identity import AuthSettings, RoleSettings
+from openeo_backend.sections.quotas import QuotaSettings
 from openeo_backend.sections.section import Section
 
 PREFIX = "OPENEO_BACKEND__"
@@ -49,6 +50,9 @@ class ServerSettings(Section):
     """Request threads of the API process."""
     production_1_3: bool = False
     """List API 1.3 as production, beside 1.2."""
+    request_seconds: float = Field(default=20, gt=0)
+    """Longest time that a client may take to send the head of a request; its body may take as long, and a second for
+    each 20 kB."""
     body_limit_mb: int = 32
     """Largest request body in MB."""
     trusted_proxies: int = 0
@@ -249,6 +253,7 @@ class Settings(Section):
     limits: LimitsSettings = Field(default_factory=LimitsSettings)
     compute: ComputeSettings = Field(default_factory=ComputeSettings)
     jobs: JobsSettings = Field(default_factory=JobsSettings)
+    quotas: QuotaSettings = Field(default_factory=QuotaSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
     roles: dict[str, RoleSettings] = Field(default_factory=dict)
     """What users with a role get instead of the general limits, by the role's name: `priority`, `per_user`,

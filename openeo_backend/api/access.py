@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import current_app, g, request
 
+from openeo_backend.api.share import Shares
 from openeo_backend.auth.user import User
 from openeo_backend.catalog.viewer import Viewer
 from openeo_backend.settings import Settings
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 BACKEND = "openeo_backend"
 #: Key of the function that turns an Authorization header into a User in `app.extensions`.
 AUTHENTICATE = "openeo_backend.authenticate"
+
+#: Key of the Shares of requests being answered in `app.extensions`.
+FLIGHTS = "openeo_backend.flights"
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -66,13 +70,16 @@ def backend() -> Backend:
 def current_user() -> User:
     """The user of this request, once they have proved who they are.
 
-    :raises OpenEOError: AuthenticationRequired, AuthenticationSchemeInvalid or TokenInvalid.
+    :raises OpenEOError: AuthenticationRequired, AuthenticationSchemeInvalid or TokenInvalid; TooManyRequests where
+        too many requests of the same user are being answered.
     """
     if "user" not in g:
         authenticate: Callable[[str | None], User] = current_app.extensions[AUTHENTICATE]
-        g.user = authenticate(request.headers.get("Authorization"))
-    user: User = g.user
-    return user
+        user = authenticate(request.headers.get("Authorization"))
+        current_app.extensions[FLIGHTS].take(user.id)
+        g.flight, g.user = user.id, user
+    found: User = g.user
+    return found
 
 
 def optional_user() -> User | None:
@@ -90,6 +97,18 @@ def visible_catalog() -> Catalog:
     """
     catalog = backend().catalog
     return catalog.seen_by(Viewer.of(optional_user())) if catalog.differs else catalog
+
+
+def flights_of(settings: Settings) -> Shares:
+    """How many requests of one user may be answered at the same time; some threads are left for others."""
+    each = settings.quotas.requests or max(1, settings.server.threads - 2)
+    return Shares("requests", None, each, "Wait for the answers of earlier requests.")
+
+
+def land(error: BaseException | None) -> None:
+    """Run after every request: another one of its user may come."""
+    if "flight" in g:
+        current_app.extensions[FLIGHTS].give_back(g.pop("flight"))
 
 
 def require_user() -> None:

@@ -92,7 +92,8 @@ def create_app(backend: Backend, resources: Iterable[Blueprint] = RESOURCES) -> 
     app.extensions[access.BACKEND] = backend
     app.extensions[access.AUTHENTICATE] = Authenticator.of(backend.settings, backend.store)
     app.extensions[credentials.BRAKES] = credentials.Brakes.new()
-    app.extensions[sync.SLOTS] = sync.Slots(backend.settings.limits.sync_slots)
+    app.extensions[sync.SLOTS] = sync.slots_of(backend.settings)
+    app.extensions[access.FLIGHTS] = access.flights_of(backend.settings)
     sync.sweep(backend.settings)
     app.register_blueprint(pages.blueprint)
     for version in VERSIONS:
@@ -105,6 +106,7 @@ def create_app(backend: Backend, resources: Iterable[Blueprint] = RESOURCES) -> 
     app.before_request(_preflight)
     app.before_request(access.require_user)
     app.after_request(_finish)
+    app.teardown_request(access.land)
     app.wsgi_app = _merge_slashes(_behind_proxies(app.wsgi_app, backend))  # type: ignore[method-assign, assignment]
     return app
 

@@ -16,12 +16,16 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.workers.gthread import ThreadWorker
 
 from openeo_backend.api.app import CORS, create_app
+from openeo_backend.api.patience import RATE, Patience, TimedBody
 from openeo_backend.api.sync import STOPPING
 from openeo_backend.observe import logs
 from openeo_backend.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from openeo_backend.backend import Backend
+
+#: Key in `app.extensions` of the seconds that a client may take for the head of a request.
+PATIENCE = "openeo_backend.patience"
 
 #: How long running requests may go on when the server is told to stop; after that, they are cut off.
 GRACE_SECONDS = 5.0
@@ -98,17 +102,45 @@ class Server(BaseApplication):
 
     def load(self) -> Flask:
         logs.configure(self._settings.log)
-        return create_app(self._backend_factory())
+        app = create_app(self._backend_factory())
+        app.extensions[PATIENCE] = self._settings.server.request_seconds
+        return app
 
 
 class Worker(ThreadWorker):
-    """Answers what is not even HTTP as everything else: with an openEO error that browsers may read."""
+    """Gives up clients that drip their requests, and answers what is not even HTTP as everything else: with an openEO
+    error that browsers may read."""
+
+    def handle(self, conn: Any) -> Any:
+        conn.patience = Patience(conn.sock)
+        conn.patience.begin(self.wsgi.extensions[PATIENCE])
+        try:
+            return super().handle(conn)
+        finally:
+            conn.patience.end()
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        conn.patience.end()
+        length = _declared(req)
+        if length is None or length > 0:
+            conn.patience.begin(self.wsgi.extensions[PATIENCE] + (length or 0) / RATE)
+            req.body = TimedBody(req.body, length, conn.patience)
+        return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         sink = Sink()
         super().handle_error(req, sink, addr, exc)
         with suppress(OSError):
             client.sendall(_as_openeo(sink.data))
+
+
+def _declared(req: Any) -> int | None:
+    """Bytes of the body; None where it comes in chunks."""
+    headers = {name.upper(): value for name, value in req.headers}
+    if "TRANSFER-ENCODING" in headers:
+        return None
+    length = headers.get("CONTENT-LENGTH", "0")
+    return int(length) if length.isdigit() else 0
 
 
 class Sink:

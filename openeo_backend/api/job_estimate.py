@@ -11,7 +11,9 @@ from flask import Blueprint, Response, current_app, jsonify
 
 from openeo_backend.api.access import backend, current_user
 from openeo_backend.api.jobs import validate
-from openeo_backend.api.sync import FOLDER, SLOTS, Slots
+from openeo_backend.api.share import Shares
+from openeo_backend.api.sync import FOLDER, SLOTS
+from openeo_backend.auth.policy import limits_of
 from openeo_backend.errors import OpenEOError
 from openeo_backend.jobs.estimate import estimate
 from openeo_backend.observe import clock
@@ -34,8 +36,9 @@ def estimate_of(job: Job) -> dict[str, Any]:
 
     :raises OpenEOError: EstimateComplexity where there is none; TooManyRequests where nobody has time for it.
     """
-    slots: Slots = current_app.extensions[SLOTS]
-    with slots.hold():
+    slots: Shares = current_app.extensions[SLOTS]
+    user = current_user()
+    with slots.hold(user.id, limits_of(backend().settings, user.roles).sync_slots):
         outcome = _measure(job, current_user().roles)
     if outcome.error is not None:
         raise _told(outcome)

@@ -38,7 +38,12 @@ def create_job() -> Response:
     process = process_of(body)
     _parse(process)
     chosen = options.collect(body)
-    options.check(chosen, limits(), backend().settings.jobs)
+    allowed = limits()
+    options.check(chosen, allowed, backend().settings.jobs)
+    if backend().store.jobs.count(current_user().id) >= allowed.stored_jobs:
+        raise OpenEOError(
+            "StorageQuotaExceeded", f"You have {allowed.stored_jobs:,} jobs.", hint="Delete some of them first."
+        )
     job = backend().store.jobs.create(
         current_user().id,
         process,

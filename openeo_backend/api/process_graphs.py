@@ -52,7 +52,8 @@ def store_process(process_graph_id: str) -> Response:
     if problems:
         raise combine(problems)
     wants_public = body.pop("public", False) is True
-    backend().store.processes.put(current_user().id, process_graph_id, body, public=wants_public)
+    most = backend().settings.quotas.processes
+    backend().store.processes.put(current_user().id, process_graph_id, body, public=wants_public, most=most)
     return Response(status=200)
 
 

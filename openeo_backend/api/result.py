@@ -18,8 +18,9 @@ from openeo_backend.api import errors
 from openeo_backend.api.access import backend, current_user, unlisted
 from openeo_backend.api.billing import budget_of, costs_header, plan_of
 from openeo_backend.api.body import json_body
+from openeo_backend.api.share import Shares
 from openeo_backend.api.submission import log_level_of, process_of
-from openeo_backend.api.sync import FOLDER, SLOTS, STOPPING, Journal, Slots, Watch
+from openeo_backend.api.sync import FOLDER, SLOTS, STOPPING, Journal, Watch
 from openeo_backend.api.urls import url
 from openeo_backend.auth.policy import limits_of
 from openeo_backend.auth.user import User
@@ -49,8 +50,8 @@ def compute() -> Response:
     if problems:
         raise _told(errors.combine(problems))
     backend().accounts.admit(user, plan, "request", budget)
-    slots: Slots = current_app.extensions[SLOTS]
-    with slots.hold():
+    slots: Shares = current_app.extensions[SLOTS]
+    with slots.hold(user.id, limits_of(backend().settings, user.roles).sync_slots):
         id = f"s-{uuid.uuid4().hex}"
         settings = backend().settings
         folder = settings.data_dir / FOLDER / id

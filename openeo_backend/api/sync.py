@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from openeo_backend.errors import OpenEOError
+from openeo_backend.api.share import Shares
 from openeo_backend.observe.clock import timestamp
 from openeo_backend.run.request import Event, Outcome
 from openeo_backend.settings import Settings
@@ -38,31 +37,11 @@ def sweep(settings: Settings) -> None:
                 shutil.rmtree(folder)
 
 
-class Slots:
+def slots_of(settings: Settings) -> Shares:
     """How many synchronous requests may compute at the same time."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._free = threading.BoundedSemaphore(count)
-
-    @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Compute within.
-
-        :raises OpenEOError: TooManyRequests at once where all slots are taken: a waiting request would take a
-            thread from those who only want to look.
-        """
-        if not self._free.acquire(blocking=False):
-            raise OpenEOError(
-                "TooManyRequests",
-                f"All {self._count} slots for synchronous processing are taken.",
-                hint="Try again in a few seconds, or use a batch job.",
-                data={"retry_after": 10},
-            )
-        try:
-            yield
-        finally:
-            self._free.release()
+    slots = settings.limits.sync_slots
+    what, hint = "slots for synchronous processing", "Try again in a few seconds, or use a batch job."
+    return Shares(what, slots, max(1, slots - 1), hint)
 
 
 @dataclass

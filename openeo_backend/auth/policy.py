@@ -26,6 +26,12 @@ class Limits:
     """Threads (cores) of one computation; None for all that the machine has."""
     sync_samples: float
     """Most input samples of a synchronous request."""
+    sync_slots: int
+    """Synchronous requests at the same time."""
+    stored_jobs: int
+    """Jobs, whatever their state."""
+    results_gb: float | None
+    """GB of stored results when a job is started; None for any."""
 
 
 def limits_of(settings: Settings, roles: Iterable[str] = ()) -> Limits:
@@ -39,7 +45,15 @@ def limits_of(settings: Settings, roles: Iterable[str] = ()) -> Limits:
         memory_mb=_largest(own, lambda role: role.max_memory_mb, jobs.max_memory_mb),
         threads=_largest(own, lambda role: role.threads, settings.compute.threads),
         sync_samples=_largest(own, lambda role: role.sync_samples, settings.limits.sync_samples),
+        sync_slots=_largest(own, lambda role: role.sync_slots, _slots(settings)),
+        stored_jobs=_largest(own, lambda role: role.stored_jobs, settings.quotas.jobs),
+        results_gb=_largest(own, lambda role: role.results_gb, settings.quotas.results_gb),
     )
+
+
+def _slots(settings: Settings) -> int:
+    """The slots of one user: all but one, which is for others."""
+    return settings.quotas.sync_slots or max(1, settings.limits.sync_slots - 1)
 
 
 def _largest(roles: list[RoleSettings], value: Callable[[RoleSettings], Any], general: Any) -> Any:

@@ -11,8 +11,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from openeo_backend.catalog.own import Result
 from openeo_backend.errors import OpenEOError
-from openeo_backend.files.objects import Objects, open_objects
+from openeo_backend.files.objects import open_objects
 from openeo_backend.files.places import database_url, objects_place, open_signer
+from openeo_backend.files.scoped import Scoped, refuse_outside
 from openeo_backend.files.signing import Signer
 from openeo_backend.run import results
 from openeo_backend.settings import Settings
@@ -98,10 +99,12 @@ class OwnResults:
     def _place(self, job: Job, folder: Callable[[], Path]) -> Path:
         """The folder with the files of a job; those in S3 are copied to this machine first."""
         prefix = trash.prefix(job.id, job.result_attempt)
+        for file in (job.result or {}).get("files", []):
+            refuse_outside(prefix + str(file["name"]), prefix)
         where = objects_place(self._settings)
         if not where.startswith("s3://"):
             return Path(where).absolute() / prefix
-        objects: Objects = open_objects(where)
+        objects = Scoped(open_objects(where), prefix)
         copies = folder()
         for file in (job.result or {}).get("files", []):
             if file.get("bbox"):

@@ -154,6 +154,12 @@ class RoleSettings(Section):
     """Threads per evaluation, instead of `compute.threads`."""
     sync_samples: float | None = None
     """Most input samples of a synchronous request, instead of `limits.sync_samples`."""
+    sync_slots: int | None = Field(default=None, ge=1)
+    """Synchronous requests at the same time, instead of `quotas.sync_slots`."""
+    stored_jobs: int | None = Field(default=None, ge=1)
+    """Stored jobs, instead of `quotas.jobs`."""
+    results_gb: float | None = Field(default=None, gt=0)
+    """GB of stored results, instead of `quotas.results_gb`."""
 
 
 def _is_loopback(host: str) -> bool:

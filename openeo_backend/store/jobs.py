@@ -108,6 +108,18 @@ class Jobs:
             connection.execute(insert(jobs).values(**row))
             return _get(connection, user, id)
 
+    def count(self, user: str) -> int:
+        """Jobs of a user, whatever their state."""
+        with self._database.read() as connection:
+            return connection.execute(select(func.count()).where(jobs.c.user_id == user)).scalar_one()
+
+    def stored_bytes(self, user: str) -> int:
+        """Bytes of the published results of a user."""
+        query = select(jobs.c.result).where(jobs.c.user_id == user, jobs.c.result.is_not(None))
+        with self._database.read() as connection:
+            results = connection.execute(query).scalars().all()
+        return sum(int(file.get("size") or 0) for result in results for file in (result or {}).get("files", ()))
+
     def get(self, user: str, id: str) -> Job:
         """:raises OpenEOError: JobNotFound."""
         with self._database.read() as connection:

@@ -39,8 +39,12 @@ class Processes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, user: str, id: str, process: Mapping[str, Any], *, public: bool = False) -> StoredProcess:
+    def put(
+        self, user: str, id: str, process: Mapping[str, Any], *, public: bool = False, most: int = MOST
+    ) -> StoredProcess:
         """Store a process, in the place of one of the same id. A public name stays as long as the process is public.
+
+        :param most: processes that the user may store.
 
         :raises OpenEOError: StorageQuotaExceeded.
         """
@@ -52,9 +56,9 @@ class Processes:
             if old is not None:
                 connection.execute(update(processes).where(mine).values(process=content, public=name, updated=now()))
             else:
-                if len(connection.execute(select(processes.c.id).where(processes.c.user_id == user)).all()) >= MOST:
+                if len(connection.execute(select(processes.c.id).where(processes.c.user_id == user)).all()) >= most:
                     raise OpenEOError(
-                        "StorageQuotaExceeded", f"You have {MOST} stored processes.", hint="Delete some of them first."
+                        "StorageQuotaExceeded", f"You have {most} stored processes.", hint="Delete some of them first."
                     )
                 values = {"user_id": user, "id": id, "process": content, "public": name}
                 connection.execute(insert(processes).values(**values, created=now(), updated=now()))
