@@ -28,6 +28,11 @@ def tiff(content: bytes, *, bands: int | None = None, east: float = 0, optimized
         return memory.read()
 
 
+def missing(pixels: Any) -> Any:
+    """The same number of pixels without values."""
+    return np.full_like(pixels, np.nan)
+
+
 def netcdf(
     content: bytes,
     *,

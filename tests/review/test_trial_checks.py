@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from conftest import PASSWORD, USER
+from conftest import TRIAL_CHECKS
 from fault import Fault
-from live_server import Server
 from tape import Key, Tape, seen_by
-from trial_faults import DECLARED, TRIAL_FAULTS, VARIABLE
+from trial_faults import TRIAL_FAULTS, VARIABLE
 
 from openeo_backend.federation.review.check import Verdict, checks
 
-MODULES = ("accounting", "callbacks", "identity", "jobs", "loading", "results", "stored", "sync")
-CHECKS = [check for check in checks() if check.function.__module__.rpartition(".")[2] in MODULES]
 BAD = ("fail", "warning")
 
 #: What the good back-end of these tests cannot show: it has no users of other providers, nor without credits, and
@@ -23,20 +20,13 @@ NOT_APPLICABLE = {
 
 
 @pytest.fixture(scope="module")
-def tape(server: Server) -> Tape:
-    tape = Tape(server.root, DECLARED)
-    tape.record(USER, PASSWORD, CHECKS)
-    return tape
-
-
-@pytest.fixture(scope="module")
 def good(tape: Tape) -> dict[str, Verdict]:
-    return tape.verdicts(CHECKS)
+    return tape.verdicts(TRIAL_CHECKS)
 
 
 @pytest.fixture(scope="module")
 def asked(tape: Tape) -> dict[str, set[Key]]:
-    return {check.id: tape.asked(check) for check in CHECKS}
+    return {check.id: tape.asked(check) for check in TRIAL_CHECKS}
 
 
 def test_a_good_back_end_does_not_fail(good: dict[str, Verdict]) -> None:
@@ -51,12 +41,12 @@ def test_one_fault_fails_the_checks_that_it_concerns(
     monkeypatch.setenv(VARIABLE, "basic//nobody")
     concerned = {fault.id, *seen_by(fault, asked)}
     if fault.declaration or fault.token:
-        concerned |= {check.id for check in CHECKS if check.kind != "job"}
-    found = tape.verdicts([check for check in CHECKS if check.id in concerned], fault)
+        concerned |= {check.id for check in TRIAL_CHECKS if check.kind != "job"}
+    found = tape.verdicts([check for check in TRIAL_CHECKS if check.id in concerned], fault)
     worse = {id for id, verdict in found.items() if verdict.status in BAD and verdict.status != good[id].status}
     assert worse == {fault.id} | fault.also, {id: found[id].message for id in worse}
 
 
 def test_every_check_has_a_fault() -> None:
-    assert {fault.id for fault in TRIAL_FAULTS} == {check.id for check in CHECKS}
+    assert {fault.id for fault in TRIAL_FAULTS} == {check.id for check in TRIAL_CHECKS}
     assert len({check.id for check in checks()}) == len(checks())

@@ -235,7 +235,7 @@ TRIAL_FAULTS: tuple[Fault, ...] = (
     Fault("API-310", RESULT, error(500, "Internal"), method="POST", body='"temporal_extent": ."2025-05-01T'),
     Fault("API-326", RESULT, file(lambda content: rewritten.netcdf(content, names={"t": "time"})), method="POST",
           body=OF_HEIGHTS),
-    Fault("COL-9b", RESULT, file(lambda content: rewritten.netcdf(content, values=lambda pixels: pixels * float("nan"))), also("API-310"),
+    Fault("COL-9b", RESULT, file(lambda content: rewritten.netcdf(content, values=rewritten.missing)), also("API-310"),
           method="POST", body=OF_HEIGHTS),
     # credits
     Fault("API-14", f"{ROOT}/", edited(put("billing", {"currency": "EUR"}))),

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from openeo_backend.errors import OpenEOError
+
 if TYPE_CHECKING:
     from openeo_backend.federation.review.node import Node
 
@@ -31,6 +33,9 @@ JOB_OPTIONS = "https://documentation.dataspace.copernicus.eu/APIs/openEO/job_con
 CREDIT_USAGE = "https://documentation.dataspace.copernicus.eu/APIs/openEO/credit_usage.html"
 AUTHENTICATION = "https://documentation.dataspace.copernicus.eu/APIs/openEO/authentication.html"
 AGGREGATOR = "https://github.com/Open-EO/openeo-aggregator"
+
+#: Failures that an answer of any shape may cause.
+HOSTILE = (OpenEOError, ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 #: How many problems a message lists before it only counts them.
 MOST_PROBLEMS = 6
@@ -156,3 +161,12 @@ def _order(check: Check) -> tuple[int, str, int, str]:
     place = _FAMILIES.index(family) if family in _FAMILIES else len(_FAMILIES)
     numbered = rest[:1].isdigit()
     return place, "" if numbered else rest, int(digits) if numbered else 0, rest
+
+
+def unexpected(error: Exception) -> OpenEOError:
+    """What an answer of any shape caused, as an openEO error."""
+    if isinstance(error, OpenEOError):
+        return error
+    return OpenEOError(
+        "UnexpectedAnswer", f"The answer has an unexpected form ({type(error).__name__}: {str(error)[:200]})."
+    )

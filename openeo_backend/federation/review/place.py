@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from openeo_backend.errors import OpenEOError
+from openeo_backend.federation.review.check import HOSTILE
 from openeo_backend.observe.clock import now
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def choose(node: Node) -> Place:
     for entry in sorted(listed, key=_order)[:MOST_LOOKED_AT]:
         try:
             place = place_of(node, entry["id"])
-        except OpenEOError:
+        except HOSTILE:
             continue
         found.append((_fitness(place), place))
         if found[-1][0] == 3:

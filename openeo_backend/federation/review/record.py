@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from openeo_backend.errors import OpenEOError
-from openeo_backend.federation.review.check import Exchange
+from openeo_backend.federation.review.check import HOSTILE, Exchange, unexpected
 from openeo_backend.net.door import Reply
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ class Record:
         before = list(node.exchanges)
         try:
             yield record
-        except OpenEOError as error:
-            record._end = error
+        except HOSTILE as error:
+            # kept, too: a part that broke off is not begun again
+            record._end = unexpected(error)
         node.exchanges[:] = before
 
     def ask(self, name: str, method: str, path: str, json: Any = None) -> Reply:

@@ -6,8 +6,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from openeo_backend.errors import OpenEOError
-from openeo_backend.federation.review.check import Check, Verdict, checks, failed, not_applicable, weighed
+from openeo_backend.federation.review.check import (
+    HOSTILE,
+    Check,
+    Verdict,
+    checks,
+    failed,
+    not_applicable,
+    unexpected,
+    weighed,
+)
 from openeo_backend.federation.review.node import Node
 
 #: What each profile asks for: its own rows and those of the profiles that it builds on.
@@ -20,9 +28,6 @@ PROFILES: dict[str, tuple[str, ...]] = {
     "L4": ("L1", "L2", "L3", "L4"),
     "LP": ("L1", "L1A", "L1B", "L2", "L3", "LP"),
 }
-
-#: Failures that an answer of any shape may cause in a check.
-_HOSTILE = (OpenEOError, ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -86,10 +91,8 @@ def examine(check: Check, node: Node) -> Finding:
         return Finding(check, not_applicable("Needs a user: give --token, or --user and --password."))
     try:
         verdict = check.function(node)
-    except OpenEOError as error:
-        verdict = failed(error.describe())
-    except _HOSTILE as error:
-        verdict = failed(f"The answer has an unexpected form ({type(error).__name__}: {str(error)[:200]}).")
+    except HOSTILE as error:
+        verdict = failed(unexpected(error).describe())
     return Finding(check, replace(weighed(verdict, check.level), evidence=node.evidence()))
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from openeo_backend.errors import OpenEOError
 from openeo_backend.federation.review import graphs, parts
-from openeo_backend.federation.review.check import Exchange
+from openeo_backend.federation.review.check import HOSTILE, Exchange, unexpected
 from openeo_backend.federation.review.place import Place, choose, interval, labels, place_of, written
 from openeo_backend.federation.review.rasters import read_netcdf
 from openeo_backend.federation.review.record import Record
@@ -35,6 +35,8 @@ MANY_PIXELS = 700
 LOADED = 4
 #: Longest wait for a synchronous request.
 SYNC_SECONDS = 330
+#: Requests without any answer after which no more are sent.
+SILENCES = 2
 #: How often a request is sent again that the back-end is too busy for.
 TRIES = 5
 
@@ -50,6 +52,7 @@ class Trial:
         self.node = node
         self.pause = pause
         self.tag = tag or f"openeo_review_{secrets.token_hex(4)}"
+        self._silences = 0
         self._made: dict[str, None] = {}
         self._computed: dict[str, tuple[Reply, Exchange]] = {}
 
@@ -58,13 +61,22 @@ class Trial:
         variable = self.node.declares("accounts", name)
         return os.environ.get(variable) if isinstance(variable, str) else None
 
-    @cached_property
+    @property
     def place(self) -> Place:
         """Where the trial looks at data.
 
         :raises OpenEOError: CollectionNotFound.
         """
-        return choose(self.node)
+        if isinstance(self._chosen, OpenEOError):
+            raise self._chosen
+        return self._chosen
+
+    @cached_property
+    def _chosen(self) -> Place | OpenEOError:
+        try:
+            return choose(self.node)
+        except HOSTILE as error:
+            return unexpected(error)
 
     @property
     def many(self) -> int:
@@ -82,14 +94,26 @@ class Trial:
         body = {"process": {"process_graph": graph}, **members}
         key = json.dumps(body, sort_keys=True)
         if key not in self._computed:
-            for attempt in range(TRIES):
-                reply = self.node.request("POST", "/result", body, auth=True, seconds=SYNC_SECONDS)
-                if reply.status not in (429, 503) or attempt == TRIES - 1:
-                    break
-                self.pause(2.0 + 3 * attempt)
+            reply = self._send(body)
             self._computed[key] = reply, self.node.exchanges[-1]
         reply, exchange = self._computed[key]
         self.node.cite(exchange)
+        return reply
+
+    def _send(self, body: dict[str, Any]) -> Reply:
+        if self._silences >= SILENCES:
+            raise OpenEOError(
+                "UnexpectedAnswer", f"POST /result gave no answer {SILENCES} times, and is asked no more."
+            )
+        for attempt in range(TRIES):
+            try:
+                reply = self.node.request("POST", "/result", body, auth=True, seconds=SYNC_SECONDS)
+            except OpenEOError:
+                self._silences += 1
+                raise
+            if reply.status not in (429, 503) or attempt == TRIES - 1:
+                break
+            self.pause(2.0 + 3 * attempt)
         return reply
 
     @property

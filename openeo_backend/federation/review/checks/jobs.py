@@ -48,7 +48,7 @@ def status_follows_its_order(node: Node) -> Verdict:
             record["described"]
     runs = [[status for status, _ in record.polls] for record in (trial.finished, trial.failing)]
     stopped = [status for status, _ in trial.stopped.polls]
-    problems: list[str] = []
+    problems = [] if any((*runs, stopped)) else ["no status of any job was seen"]
     for statuses in (*runs, stopped):
         problems += [f"a job has the status {status!r}" for status in statuses if status not in STATUSES]
         problems += [

@@ -88,8 +88,9 @@ def listed_processes_have_ids(node: Node) -> Verdict:
 @check("API-405", profile="L2", kind="token", source=OPENEO_API_PROFILE)
 def listed_processes_have_no_wrong_nulls(node: Node) -> Verdict:
     """What a listed process lacks is left out, not null"""
-    problems = []
-    for entry in answers.objects(answers.of(node.trial.stored["listed"]), "processes"):
+    entries = answers.objects(answers.of(node.trial.stored["listed"]), "processes")
+    problems = [] if entries else ["no process is listed"]
+    for entry in entries:
         problems += answers.nulls(entry, NULLABLE, f"the process {entry.get('id')}")
     return judged(problems, "Nothing is null that must not be.", expected=f"null only in {', '.join(NULLABLE)}")
 
@@ -157,9 +158,10 @@ def described_processes_have_graphs(node: Node) -> Verdict:
 @check("API-422", profile="L2", kind="token", source=OPENEO_API_PROFILE)
 def described_processes_have_no_wrong_nulls(node: Node) -> Verdict:
     """What a described process lacks is left out, not null"""
-    stored = node.trial.stored
-    problems = answers.nulls(answers.of(stored["described"]), NULLABLE, "the process")
-    problems += answers.nulls(answers.of(stored["replaced"]), NULLABLE, "the replaced process")
+    found = [answers.of(node.trial.stored[name]) for name in ("described", "replaced")]
+    problems = [] if all(found) else ["there is no description"]
+    for process in found:
+        problems += answers.nulls(process, NULLABLE, "the process")
     return judged(problems, "Nothing is null that must not be.", expected=f"null only in {', '.join(NULLABLE)}")
 
 
