@@ -16,6 +16,9 @@ ONE = rf"{ROOT}/collections/SENTINEL2_L2A"
 FORMATS = rf"{ROOT}/file_formats"
 RUNTIMES = rf"{ROOT}/udf_runtimes"
 OIDC = rf"{ROOT}/credentials/oidc"
+JOBS = rf"{ROOT}/jobs"
+JOB = rf"{JOBS}/[^/]+"
+ESTIMATE = rf"{JOB}/estimate"
 VALIDATION = rf"{ROOT}/validation"
 
 SIZE_TESTED = """
@@ -233,14 +236,24 @@ def _flagged(flag: str, version: str, value: Any = True) -> Any:
     return edited(edit)
 
 
-def asked(part: bytes, change: Any) -> Any:
-    """A change of the answers to some requests."""
-    return lambda answer: change(answer) if part in answer.asked else answer
-
-
 def _more_endpoints(body: dict[str, Any]) -> None:
     if not any(entry["path"] == "/udf_runtimes" for entry in body["endpoints"]):
         body["endpoints"].append({"path": "/udf_runtimes", "methods": ["GET"]})
+
+
+def _first_time(**members: Any) -> Any:
+    """A job as it was created, not as it was changed."""
+    change = sets(**members)
+    return lambda answer: answer if answer.json["title"] == "Changed" else change(answer)
+
+
+def _undescribed(body: dict[str, Any]) -> None:
+    body["billing"] = {name: body["billing"][name] for name in ("currency", "default_plan")}
+
+
+def _silent_about_production(body: dict[str, Any]) -> None:
+    (version,) = (version for version in body["versions"] if version["api_version"] == "1.2.0")
+    del version["production"]
 
 
 def fault(id: str, path: str = "", change: Any = None, *also: str, **rest: Any) -> Fault:
@@ -250,6 +263,9 @@ def fault(id: str, path: str = "", change: Any = None, *also: str, **rest: Any) 
 def declares(id: str, section: str, *also: str, **members: Any) -> Fault:
     return Fault(id, also=frozenset(also), declaration={section: {**DECLARED.get(section, {}), **members}})
 
+
+#: What cannot be seen without a job.
+DRAFTED = ("API-732", "API-733", "API-755", "API-760", "API-764", "API-820", "API-821", "API-824", "API-825", "API-826")
 
 #: What a back-end of ours does not have yet, or not in a small demo.
 BETTER = [
@@ -267,9 +283,10 @@ ANONYMOUS_FAULTS: list[Fault] = [
     fault("API-5", FORMATS, headers(content_type="application/json; charset=latin-1")),
     fault("API-6", rf"{ROOT}/collections/OPENEO_REVIEW.*", becomes(200)),
     fault("API-7", rf"{ROOT}/collections/OPENEO_REVIEW.*", sets(code=None)),
-    fault("API-20", WELL_KNOWN, becomes(404)),
+    fault("API-8", rf"{COLLECTIONS}/OPENEO_REVIEW.*", sets(id=None)),
+    fault("API-20", WELL_KNOWN, becomes(404), "API-4", "API-21", "API-22", "MERGE-WELL-KNOWN"),
     fault("API-21", WELL_KNOWN, edited(lambda body: body["versions"][0].pop("api_version"))),
-    fault("API-22", WELL_KNOWN, edited(lambda body: body["versions"][1].pop("production"))),
+    fault("API-22", WELL_KNOWN, edited(_silent_about_production)),
     fault("API-30", HOME, sets(id=None)),
     fault("API-31", HOME, without_endpoints("/conformance")),
     fault(
@@ -291,8 +308,8 @@ ANONYMOUS_FAULTS: list[Fault] = [
     fault("API-60", rf"{ROOT}/conformance", becomes(404), "API-32", "API-61"),
     fault("API-61", rf"{ROOT}/conformance", sets(conformsTo="x")),
     fault("API-71", HOME, without_endpoints("/udf_runtimes"), "API-31"),
-    fault("API-72", RUNTIMES, lambda answer: answer if answer.has_token else answer.is_(401), "API-74", "API-75"),
-    fault("API-73", RUNTIMES, lambda answer: answer.is_(403) if answer.has_token else answer),
+    fault("API-72", RUNTIMES, becomes(401), "API-74", "API-75", login=False),
+    fault("API-73", RUNTIMES, becomes(403), login=True),
     fault("API-74", RUNTIMES, _runtime(default="2")),
     fault("API-75", RUNTIMES, _runtime(title=None)),
     fault("API-90", rf"{ROOT}/health", becomes(404), "API-32", "MERGE-HEALTH"),
@@ -329,17 +346,30 @@ ANONYMOUS_FAULTS: list[Fault] = [
     fault("API-325", ONE, _without_extension("eo"), "COL-4"),
     fault("API-327", ONE, _without_role("host"), "COL-1"),
     fault("API-330", rf"{ONE}/queryables", sets(type="thing")),
+    fault("API-402", rf"{ROOT}/process_graphs", sets(processes=[{"id": "a"}, {"id": "b"}])),
     fault("API-490", VALIDATION, becomes(500), "API-491", "API-493", method="POST"),
     fault("API-491", VALIDATION, sets(errors=[{"code": "X", "message": "x"}]), method="POST"),
-    fault("API-492", VALIDATION, asked(b"no_such", sets(errors=[{"code": "X"}])), method="POST"),
-    fault("API-493", VALIDATION, asked(b"no_such", becomes(400)), method="POST"),
-    fault("API-494", VALIDATION, asked(b'"id"', sets(errors=[])), method="POST"),
-    fault("API-495", VALIDATION, asked(b'"parameters"', sets(errors=[])), method="POST"),
-    fault("API-496", VALIDATION, asked(b'"returns"', sets(errors=[])), method="POST"),
-    fault("API-497", VALIDATION, asked(b'"one"', sets(errors=[])), method="POST"),
+    fault("API-492", VALIDATION, sets(errors=[{"code": "X"}]), method="POST", body="no_such"),
+    fault("API-493", VALIDATION, becomes(400), method="POST", body="no_such"),
+    fault("API-494", VALIDATION, sets(errors=[]), method="POST", body='"id"'),
+    fault("API-495", VALIDATION, sets(errors=[]), method="POST", body='"parameters"'),
+    fault("API-496", VALIDATION, sets(errors=[]), method="POST", body='"returns"'),
+    fault("API-497", VALIDATION, sets(errors=[]), method="POST", body='"one"'),
     fault("API-701", HOME, without_endpoints("/jobs", "/result"), "API-31", "API-702", "API-703"),
     fault("API-702", HOME, without_endpoints("/jobs"), "API-31", "API-703"),
     fault("API-703", HOME, without_methods("/jobs/{job_id}/results", "DELETE")),
+    fault("API-712", rf"{JOBS}\?limit=1", sets(jobs=[])),
+    fault("API-732", JOB, _first_time(budget=None), login=True),
+    fault("API-733", JOB, _first_time(log_level="info"), login=True),
+    fault("API-735", JOBS, becomes(400), *DRAFTED, method="POST", login=True),
+    fault("API-755", JOB, _first_time(openeo_review=None, job_options={}), login=True),
+    fault("API-760", JOB, becomes(405), method="PATCH"),
+    fault("API-764", JOB, sets(title="Draft")),
+    fault("API-820", ESTIMATE, lambda answer: answer.says({}), "API-821", "API-824", "API-825"),
+    fault("API-821", ESTIMATE, sets(costs="cheap")),
+    fault("API-824", ESTIMATE, sets(downloads_included=None)),
+    fault("API-825", ESTIMATE, sets(expires="tomorrow")),
+    fault("API-826", ESTIMATE, becomes(500)),
     declares("API-704", "retention", "CON-7", results_days=30),
     declares("API-705", "retention", "CON-7", metadata_days=90),
     fault("PROC-L1/L2/L2A", ALL_PROCESSES, without("processes", "tanh")),
@@ -363,16 +393,18 @@ ANONYMOUS_FAULTS: list[Fault] = [
     fault("COL-6", ONE, sets(common_name=5)),
     declares("COL-7", "previous", metadata={"collections": {"GONE": {"dimensions": [], "bands": []}}}),
     fault("COL-8", ONE, _flagged("deprecated", "v1.2.0")),
+    declares("COL-9", "availability", collections_percent=[99, 97]),
     declares("COL-10", "collections", commercial=["SENTINEL2_L2A"]),
     fault("COL-11", ONE, _dimension("x", type="spatal")),
     fault("COL-12", ONE, sets(id="Sentinel2", common_name="SENTINEL2_L2A"), "API-320"),
     fault("COL-13", ONE, edited(_without_band)),
+    fault("COL-14", ONE, edited(lambda body: body["summaries"].pop("eo:cloud_cover"))),
     fault("COL-15", ONE, _flagged("experimental", "v1.0.0")),
     fault("AUTH-1", OIDC, _provider(issuer="https://login.example.org"), "API-113"),
     fault("AUTH-2", OIDC, _provider(default_clients=[{"id": "x", "grant_types": ["refresh_token"]}])),
     fault("AUTH-6", HOME, edited(lambda body: body["billing"].update(currency="EUR"))),
     fault("AUTH-8", "", None, "API-111", "API-4", public=True),
-    fault("ACC-2", HOME, edited(lambda body: body.update(billing={"currency": "credits"}))),
+    fault("ACC-2", HOME, edited(_undescribed)),
     fault("ACC-4", HOME, edited(lambda body: body["billing"]["plans"][0].pop("paid"))),
     declares("CON-1", "availability", monthly_percent=[99.9, 99.1, 99.2]),
     declares("CON-2", "provider", notice_months=1),

@@ -19,10 +19,6 @@ class Answer:
     content: bytes
     seconds: float = 0
     """How long it takes to come."""
-    has_token: bool = False
-    """Whether the request came with a token."""
-    asked: bytes = b""
-    """The body of the request."""
 
     @property
     def json(self) -> Any:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from fault import Answer, Fault
 
+from openeo_backend.errors import OpenEOError
 from openeo_backend.federation.review.check import Check, Verdict
 from openeo_backend.federation.review.node import Node
 from openeo_backend.federation.review.review import examine
@@ -26,9 +27,11 @@ Key = tuple[str, str, tuple[tuple[str, str], ...], bytes]
 class Tape:
     """Answers in the order in which they came, by request; after the last one it comes again."""
 
-    def __init__(self, url: str, declaration: Mapping[str, Any]) -> None:
+    def __init__(self, url: str, declaration: Mapping[str, Any], better: Sequence[Fault] = ()) -> None:
         self.url = url
         self.declaration = declaration
+        self.better = better
+        """Changes of all answers, so that every check has something to lose."""
         self.token: str | None = None
         self.answers: dict[Key, list[Answer]] = {}
 
@@ -50,11 +53,16 @@ class Tape:
         declared = {**self.declaration, **(fault.declaration if fault else {})}
         node = TapedNode(Player(self, fault), self.url, token=token, declaration=declared)
         node.__dict__["trial"] = Trial(node, tag=TAG, pause=lambda seconds: None)
+        if fault is not None and fault.public:
+            node.__dict__["is_local"] = False
         return node
 
     def verdicts(self, checks: list[Check], fault: Fault | None = None) -> dict[str, Verdict]:
         """What the checks say about the back-end with a fault."""
-        node = self.play(fault)
+        return self.judge(checks, self.play(fault))
+
+    def judge(self, checks: list[Check], node: TapedNode) -> dict[str, Verdict]:
+        """What the checks say about a node."""
         return {check.id: examine(check, node).verdict for check in checks}
 
     def asked(self, check: Check) -> set[Key]:
@@ -87,16 +95,23 @@ class Player:
         self._fault = fault
         self._place: dict[Key, int] = {}
         self.asked: set[Key] = set()
+        self.count = 0
 
     def request(self, method: str, url: str, body: bytes | None = None, **options: Any) -> Reply:
         key = key_of(method, url, body, self._as_recorded(options))
         self.asked.add(key)
+        self.count += 1
         known = self._tape.answers.get(key, [NOT_TAPED])
         number = self._place.get(key, 0)
         self._place[key] = number + 1
         answer = known[min(number, len(known) - 1)]
-        if self._fault is not None and self._fault.change is not None and concerns(self._fault, key):
-            answer = self._fault.change(answer)
+        for fault in (*self._tape.better, self._fault):
+            if fault is not None and fault.change is not None and concerns(fault, key):
+                answer = fault.change(answer)
+        if answer.seconds > options.get("seconds", answer.seconds):
+            raise OpenEOError("UrlNotReachable", f"The server of '{url}' does not answer (ReadTimeoutError).")
+        if answer.status == 0:
+            raise OpenEOError("UrlNotReachable", f"The server of '{url}' does not answer.")
         return Reply(url, answer.status, dict(answer.headers), answer.content)
 
     def _as_recorded(self, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Each check that looks at public documents or at the declaration passes for a good back-end, and can fail."""
+"""Each check that looks at public documents, drafts or the declaration passes for a good back-end, and can fail."""
 
 from __future__ import annotations
 
@@ -7,44 +7,53 @@ from anonymous_faults import ANONYMOUS_FAULTS, BETTER, DECLARED
 from conftest import PASSWORD, USER
 from fault import Fault
 from live_server import Server
-from replay import Good
+from tape import Key, Tape, seen_by
 
-from openeo_backend.federation.review.check import checks
-from openeo_backend.federation.review.node import Node
+from openeo_backend.federation.review.check import Verdict, checks
 
-MODULES = ("discovery", "capabilities", "processes", "formats", "collections", "operations", "validation")
+MODULES = (
+    *("discovery", "capabilities", "processes", "formats", "collections", "operations", "validation", "advanced"),
+)
 CHECKS = [check for check in checks() if check.function.__module__.rpartition(".")[2] in MODULES]
+BAD = ("fail", "warning")
 
 #: What does not concern the good back-end, which is on this machine and has nothing to sell.
 NOT_CONCERNED = {"API-4", "API-111", "AUTH-8", "COL-3", "COL-10"}
 
 
 @pytest.fixture(scope="module")
-def good(server: Server) -> Good:
-    node = Node.open(server.url)
-    node.login(USER, PASSWORD)
-    good = Good(server.root, node.token or "", DECLARED, BETTER)
-    good.found = good.review(CHECKS)
-    return good
+def tape(server: Server) -> Tape:
+    tape = Tape(server.root, DECLARED, BETTER)
+    tape.record(USER, PASSWORD, CHECKS)
+    return tape
 
 
-def test_a_good_back_end_does_not_fail(good: Good) -> None:
-    found = {id: finding.verdict for id, finding in good.found.items()}
-    assert {id: v for id, v in found.items() if v.status in ("fail", "warning")} == {}
-    assert {id for id, verdict in found.items() if verdict.status == "not-applicable"} == NOT_CONCERNED
+@pytest.fixture(scope="module")
+def good(tape: Tape) -> dict[str, Verdict]:
+    return tape.verdicts(CHECKS)
+
+
+@pytest.fixture(scope="module")
+def asked(tape: Tape) -> dict[str, set[Key]]:
+    return {check.id: tape.asked(check) for check in CHECKS}
+
+
+def test_a_good_back_end_does_not_fail(good: dict[str, Verdict]) -> None:
+    assert {id: verdict.message for id, verdict in good.items() if verdict.status in BAD} == {}
+    assert {id for id, verdict in good.items() if verdict.status == "not-applicable"} == NOT_CONCERNED
 
 
 @pytest.mark.parametrize("fault", ANONYMOUS_FAULTS, ids=lambda fault: fault.id)
-def test_one_fault_fails_the_checks_that_it_concerns(good: Good, fault: Fault) -> None:
-    found = good.review(CHECKS, fault)
-    before = good.found
-    worse = {
-        id
-        for id, finding in found.items()
-        if finding.verdict.status in ("fail", "warning") and finding.verdict.status != before[id].verdict.status
-    }
+def test_one_fault_fails_the_checks_that_it_concerns(
+    fault: Fault, tape: Tape, good: dict[str, Verdict], asked: dict[str, set[Key]]
+) -> None:
+    concerned = {fault.id, *seen_by(fault, asked)}
+    if fault.declaration or fault.public:
+        concerned = {check.id for check in CHECKS}
+    found = tape.verdicts([check for check in CHECKS if check.id in concerned], fault)
+    worse = {id for id, verdict in found.items() if verdict.status in BAD and verdict.status != good[id].status}
     assert fault.id in worse
-    assert worse == {fault.id} | fault.also or fault.readers
+    assert worse == {fault.id} | fault.also or fault.readers, {id: found[id].message for id in worse}
 
 
 def test_every_check_has_a_fault() -> None:

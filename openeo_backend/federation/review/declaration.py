@@ -18,7 +18,7 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "agreement": ("signed", "privacy_policy", "terms"),
     "retention": ("results_days", "metadata_days"),
     "limits": ("sync_seconds", "signed_url_days"),
-    "availability": ("monthly_percent", "report"),
+    "availability": ("monthly_percent", "collections_percent", "report"),
     "size_test": ("report", "date", "version", "processes"),
     "collections": ("complementary", "limitations", "latency_hours", "whole_archive", "commercial"),
     "federation": ("collections",),

@@ -342,6 +342,12 @@ def has_bands_of_l2a(node: Node) -> Verdict:
     return _by_rules(node, "COL-13", "It has.")
 
 
+@check("COL-14", profile="LP", kind="anonymous", source=FEDERATION_COLLECTIONS, level="recommended")
+def summarises_common_properties(node: Node) -> Verdict:
+    """Properties that many collections share, such as eo:cloud_cover, have their common names"""
+    return _by_rules(node, "COL-14", "All are in the summaries.")
+
+
 @check("COL-15", profile="LP", kind="anonymous", source=FEDERATION_COLLECTIONS)
 def marks_experiments(node: Node) -> Verdict:
     """Experimental collections are marked as version 1.2.0 of the STAC extension version says"""

@@ -11,6 +11,7 @@ from openeo_backend.federation.review.check import (
     CREDIT_USAGE,
     FEDERATION,
     FEDERATION_API,
+    FEDERATION_COLLECTIONS,
     FEDERATION_CONTRACT,
     OPENEO_API_PROFILE,
     Verdict,
@@ -113,6 +114,17 @@ def is_available(node: Node) -> Verdict:
     if any(place + 1 in low for place in low):
         return failed(f"{told} Two months in a row are below 99.5 %: unstable.", expected="99.5 %")
     return declared(told)
+
+
+@check("COL-9", profile="LP", kind="declared", source=FEDERATION_COLLECTIONS)
+def collections_are_available(node: Node) -> Verdict:
+    """Collections, or the back-end as a whole, are available for 98 % of each month"""
+    months = node.declares("availability", "collections_percent") or node.declares("availability", "monthly_percent")
+    if not isinstance(months, list) or not months:
+        return not_applicable("Not declared: collections_percent or monthly_percent in [availability].")
+    low = [month for month in months if not isinstance(month, int | float) or month < 98]
+    told = f"The provider says {', '.join(f'{month} %' for month in months)}."
+    return failed(told, expected="98 %") if low else declared(told)
 
 
 @check("CON-2", profile="LP", kind="declared", source=FEDERATION_CONTRACT)

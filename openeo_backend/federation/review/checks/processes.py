@@ -225,20 +225,20 @@ def unpaged(node: Node, path: str, name: str) -> Verdict:
     return judged(problems, f"{found} are listed on one page.")
 
 
-def paged(node: Node, path: str, name: str) -> Verdict:
+def paged(node: Node, path: str, name: str, *, auth: bool = False) -> Verdict:
     """Whether a list with a limit of 1 either has one entry and leads to the next, or is whole.
 
     Clients read the first page only, so that to ignore the limit is allowed, and wise.
     """
-    whole = {str(entry.get("id")) for entry in items(node.get_document(path), name)}
-    document = node.get_document(f"{path}?limit=1")
+    whole = {str(entry.get("id")) for entry in items(node.get_document(path, auth=auth), name)}
+    document = node.get_document(f"{path}?limit=1", auth=auth)
     page = [str(entry.get("id")) for entry in items(document, name)]
     if len(page) >= len(whole):
-        return passed("The limit is ignored: all are on the first page.")
+        return passed("All are on the first page.")
     following = [str(link.get("href")) for link in items(document, "links") if link.get("rel") == "next"]
     if len(page) > 1 or not following:
         return failed(f"{len(page)} of {len(whole)} come for a limit of 1, with {len(following)} links to a next page.")
-    other = decoded(node.get(following[0]))
+    other = decoded(node.get(following[0], auth=auth))
     second = [str(entry.get("id")) for entry in items(other, name)] if isinstance(other, dict) else []
     problems = [] if second and not set(second) & set(page) else ["the next page has nothing new"]
     return judged(problems, "Pages of one follow each other.")
