@@ -119,7 +119,12 @@ def _merge_bands(asset: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _number(value: Any) -> float | None:
     if isinstance(value, str):
         value = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}.get(value.lower())
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
 
 
 def item_bands(item: Item) -> dict[str, AssetBand]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from openeo_backend.catalog import shape
 from openeo_backend.catalog.budget import MOST_DOCUMENTS, Budget
 from openeo_backend.catalog.hrefs import is_url
 from openeo_backend.catalog.remote import Requests
@@ -47,6 +48,7 @@ class Documents:
         value = self.door.json(address) if is_url(address) else self._local(address)
         if not isinstance(value, dict):
             raise OpenEOError("FileContentInvalid", f"The document {shown(address)} is not a JSON object.")
+        shape.check(value, address)
         return value
 
     def budget(self, where: str, documents: int = MOST_DOCUMENTS) -> Budget:
@@ -58,6 +60,7 @@ class Documents:
         value = self.door.post_json(url, dict(body))
         if not isinstance(value, dict):
             raise OpenEOError("FileContentInvalid", f"The answer of {shown(url)} is not a JSON object.")
+        shape.check(value, url)
         return value
 
     def _local(self, address: str) -> Any:
@@ -72,5 +75,5 @@ class Documents:
             return json.loads(path.read_bytes())
         except OSError as error:
             raise OpenEOError("FileContentInvalid", f"Cannot read {address}: {error.strerror}.") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise OpenEOError("FileContentInvalid", f"{address} is not JSON: {error}.") from error

@@ -12,6 +12,7 @@ import shapely
 from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
+from pyproj.exceptions import CRSError
 from shapely.geometry.base import BaseGeometry
 
 from openeo_backend.catalog.item import Item
@@ -31,12 +32,19 @@ def crs_of(grid: GeoBox) -> CRS:
 
 
 def asset_crs(item: Item, asset: Mapping[str, Any]) -> CRS | None:
-    """The reference system that the metadata give for an asset."""
+    """The reference system that the metadata give for an asset.
+
+    :raises OpenEOError: FileContentInvalid for one that does not exist.
+    """
     for members in (asset, item.properties):
         for name in ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson"):
             value = members.get(name)
             if value:
-                return CRS(f"EPSG:{value}" if isinstance(value, int) else value)
+                try:
+                    return CRS(f"EPSG:{value}" if isinstance(value, int) else value)
+                except (CRSError, TypeError, ValueError) as error:
+                    told = f"The {name} of the STAC item '{item.id}' is no reference system: {str(value)[:80]!r}."
+                    raise OpenEOError("FileContentInvalid", told) from error
     return None
 
 

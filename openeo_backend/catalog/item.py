@@ -66,6 +66,8 @@ def read_item(document: Mapping[str, Any], address: str) -> Item:
     try:
         start, end = _times(properties)
         footprint = _footprint(document)
+        if footprint.is_empty:
+            raise ValueError("its geometry is empty")
     except (OpenEOError, TypeError, ValueError, KeyError, AttributeError, shapely.errors.ShapelyError) as error:
         reason = error.message if isinstance(error, OpenEOError) else str(error)
         raise OpenEOError("FileContentInvalid", f"The STAC item '{id}' ({address}) cannot be used: {reason}") from error

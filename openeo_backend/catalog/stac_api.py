@@ -15,6 +15,7 @@ import shapely
 from openeo_backend.catalog.documents import Documents
 from openeo_backend.catalog.hrefs import resolve
 from openeo_backend.catalog.item import Item, read_item
+from openeo_backend.catalog.shape import is_collection
 from openeo_backend.catalog.sources import ItemQuery, enrich, links, too_many
 from openeo_backend.cube.extent import Interval
 from openeo_backend.errors import OpenEOError
@@ -68,7 +69,7 @@ class ApiSource:
         while url:
             budget.go(url)
             page = self._documents.read(url)
-            for collection in page.get("collections") or ():
+            for collection in filter(is_collection, page.get("collections") or ()):
                 found.setdefault(str(collection["id"]), self._absolute(collection))
             url = next(iter(links(page, url, "next")), None)
         return found

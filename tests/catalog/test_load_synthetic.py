@@ -51,7 +51,7 @@ def test_provenance_names_items_licence_and_providers(archive, env):
     assert cube.provenance.collections == ("TEST",)
     assert cube.provenance.licenses == ("CC-BY-4.0",)
     assert cube.provenance.providers == ({"name": "someone"},)
-    assert cube.provenance.items == (str(archive.folder / "A" / "item.json"),)
+    assert cube.provenance.items == ("collections/TEST/items/A",)
 
 
 def test_scenes_of_a_day_complete_each_other_oldest_on_top(archive, env):
@@ -107,7 +107,7 @@ def test_of_one_acquisition_the_newest_baseline_wins(archive, env):
     document["properties"]["datetime"] = "2023-04-02T10:50:00.413Z"
     archive.write_item(document)
     cube = load(archive, env)
-    assert cube.provenance.items == (str(archive.folder / "X_N0500" / "item.json"),)
+    assert cube.provenance.items == ("collections/TEST/items/X_N0500",)
     assert set(np.unique(cube.data.values)) == {500}
 
 

@@ -138,10 +138,13 @@ def test_a_finished_job_tells_times_and_usage_as_clients_show_them(finished: Bat
     assert job["usage"]["storage"]["value"] > sum(sizes) > 0  # pictures count, too
 
 
-def test_results_of_local_files_lead_to_their_collection(connection: openeo.Connection, finished: BatchJob) -> None:
+def test_results_of_local_files_lead_to_their_items(connection: openeo.Connection, finished: BatchJob) -> None:
     links = finished.get_results().get_metadata()["links"]
-    (source,) = {link["href"] for link in links if link["rel"] == "derived_from"}
-    assert requests.get(source, timeout=10).json()["id"] == "SENTINEL2_L2A"
+    sources = [link["href"] for link in links if link["rel"] == "derived_from"]
+    items = [requests.get(source, timeout=10).json() for source in sources]
+    assert items
+    assert {item["collection"] for item in items} == {"SENTINEL2_L2A"}
+    assert all("/SENTINEL2_L2A/items/" in source for source in sources)
 
 
 def test_sync_and_batch_agree(ndvi: openeo.DataCube, tmp_path: Path) -> None:
