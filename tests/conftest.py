@@ -73,14 +73,20 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a PostgreSQL server of this machine, started for the tests; skipped where there is none."""
+def postgresql_server() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server of this machine, started for the tests; skipped where there is none."""
     server = PostgreSQL()
     try:
         server.start()
-        yield server.url
+        yield server
     finally:
         server.remove()
+
+
+@pytest.fixture(scope="session")
+def postgresql(postgresql_server: PostgreSQL) -> str:
+    """URL of that server."""
+    return postgresql_server.url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
