@@ -20,7 +20,7 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "limits": ("sync_seconds", "signed_url_days"),
     "availability": ("monthly_percent", "collections_percent", "report"),
     "size_test": ("report", "date", "version", "processes"),
-    "collections": ("complementary", "limitations", "latency_hours", "whole_archive", "commercial"),
+    "collections": ("limitations", "latency_hours", "whole_archive", "commercial"),
     "federation": ("collections",),
     "credits": ("tariff", "reporting"),
     "previous": ("report",),
