@@ -15,7 +15,7 @@ BAD = ("fail", "warning")
 #: What the good back-end of these tests cannot show: it has no users of other providers, nor without credits, and
 #: nothing is declared for it.
 NOT_APPLICABLE = {
-    "ACC-1", "ACC-5", "API-118", "API-852", "API-910", "API-920", "AUTH-3", "AUTH-4", "AUTH-7", "JOB-4",
+    "ACC-1", "ACC-5", "API-118", "API-852", "API-910", "AUTH-3", "AUTH-4", "AUTH-7", "JOB-4",
 }  # fmt: skip
 
 

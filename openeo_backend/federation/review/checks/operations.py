@@ -60,13 +60,13 @@ def processes_as_the_federation_asks(node: Node) -> Verdict:
 @check("API-704", profile="LP", kind="declared", source=FEDERATION_API)
 def keeps_results(node: Node) -> Verdict:
     """Results of batch jobs are kept for 90 days at least"""
-    return _at_least(node, "retention", "results_days", _RESULTS_DAYS, "days")
+    return at_least(node, "retention", "results_days", _RESULTS_DAYS, "days")
 
 
 @check("API-705", profile="LP", kind="declared", source=FEDERATION_API)
 def keeps_metadata(node: Node) -> Verdict:
     """Metadata of batch jobs are kept for a year at least"""
-    return _at_least(node, "retention", "metadata_days", _METADATA_DAYS, "days")
+    return at_least(node, "retention", "metadata_days", _METADATA_DAYS, "days")
 
 
 @check("ACC-2", profile="LP", kind="declared", source=CREDIT_USAGE)
@@ -200,10 +200,10 @@ def has_latest_api(node: Node) -> Verdict:
 def keeps_limits(node: Node) -> Verdict:
     """Retention, the time of synchronous requests and that of signed URLs are those of the contract"""
     found = [
-        _at_least(node, "retention", "results_days", _RESULTS_DAYS, "days"),
-        _at_least(node, "retention", "metadata_days", _METADATA_DAYS, "days"),
-        _at_least(node, "limits", "sync_seconds", _SYNC_SECONDS, "seconds"),
-        _at_least(node, "limits", "signed_url_days", _URL_DAYS, "days"),
+        at_least(node, "retention", "results_days", _RESULTS_DAYS, "days"),
+        at_least(node, "retention", "metadata_days", _METADATA_DAYS, "days"),
+        at_least(node, "limits", "sync_seconds", _SYNC_SECONDS, "seconds"),
+        at_least(node, "limits", "signed_url_days", _URL_DAYS, "days"),
     ]
     wrong = [verdict.message for verdict in found if verdict.status == "fail"]
     if wrong:
@@ -239,7 +239,7 @@ def _ways(node: Node) -> list[str]:
     return ways
 
 
-def _at_least(node: Node, section: str, name: str, least: float, unit: str) -> Verdict:
+def at_least(node: Node, section: str, name: str, least: float, unit: str) -> Verdict:
     """A figure of the declaration, or of the section of that name in the capabilities."""
     value, who = node.declares(section, name), "The provider says"
     if value is None:

@@ -9,11 +9,10 @@ from openeo_backend.federation.review.check import (
     OPENEO_API_PROFILE,
     Verdict,
     check,
-    declared,
-    failed,
     judged,
     not_applicable,
 )
+from openeo_backend.federation.review.checks.operations import at_least
 from openeo_backend.federation.review.node import Node, decoded
 from openeo_backend.federation.review.rasters import read_picture, read_tiff
 
@@ -142,12 +141,7 @@ def pictures_have_few_bands(node: Node) -> Verdict:
 @check("API-920", profile="LP", kind="declared", source=FEDERATION_API)
 def waits_for_five_minutes(node: Node) -> Verdict:
     """POST /result may take five minutes"""
-    seconds = node.declares("limits", "sync_seconds")
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        return not_applicable("No graph takes five minutes everywhere, and it is not declared ([limits] sync_seconds).")
-    if seconds < SECONDS:
-        return failed(f"sync_seconds is declared as {seconds:g}.", expected=f"{SECONDS}")
-    return declared(f"{seconds:g} seconds.")
+    return at_least(node, "limits", "sync_seconds", SECONDS, "seconds")
 
 
 _RANGE = {"inputMin": 0, "inputMax": 10000, "outputMin": 0, "outputMax": 1}
