@@ -86,7 +86,7 @@ def run_worker(plan: Plan) -> None:
 
     worker.SWEEP_SECONDS = 0.1
     if plan.victim == "child" and plan.stage in ("publishing", "published", "deleting"):
-        # There is no child then, but the process that all children are forked from: this worker gets its own, a light one.
+        # There is no child then, but the process that all children are forked from: this worker gets a light one.
         child.PRELOAD = "stages"
         multiprocessing.forkserver._forkserver.__init__()  # type: ignore[attr-defined,misc]
     claim, publish, put, delete = Queue.claim, Queue.publish, StoredObjects.put, StoredObjects.delete
