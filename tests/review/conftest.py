@@ -8,11 +8,18 @@ from datetime import UTC, datetime
 
 import pytest
 from live_server import Server, serving
+from tape import Tape
+from trial_faults import DECLARED
 
 from openeo_backend.auth.oidc import CDSE
 from openeo_backend.catalog.demo import Scenario, write_archive
+from openeo_backend.federation.review.check import checks
 
 USER, PASSWORD = "ada", "lovelace"
+
+#: Modules with checks that need a user or run something.
+TRIAL_MODULES = ("accounting", "callbacks", "identity", "jobs", "loading", "results", "stored", "sync")
+TRIAL_CHECKS = [check for check in checks() if check.function.__module__.rpartition(".")[2] in TRIAL_MODULES]
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +38,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     settings = {"AUTH__OIDC": json.dumps({"CDSE": CDSE.model_dump(mode="json")})}
     with serving(folder / "server", catalog, USER, PASSWORD, workers=2, settings=settings) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def tape(server: Server) -> Tape:
+    """Its answers to the checks that need a user or run something."""
+    tape = Tape(server.root, DECLARED)
+    tape.record(USER, PASSWORD, TRIAL_CHECKS)
+    return tape
