@@ -47,6 +47,8 @@ def read_tiff(content: bytes) -> Tiff:
 
     :raises OpenEOError: FileContentInvalid where it is none.
     """
+    if not content.startswith((b"II", b"MM")):
+        raise OpenEOError("FileContentInvalid", "The file is no GeoTIFF.")
     try:
         with warnings.catch_warnings(), MemoryFile(content) as memory, memory.open(driver="GTiff") as file:
             warnings.simplefilter("ignore")
@@ -98,7 +100,7 @@ def read_picture(content: bytes) -> Picture:
     :raises OpenEOError: FileContentInvalid where it is none.
     """
     try:
-        with Image.open(io.BytesIO(content)) as picture:
+        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as picture:
             return Picture(str(picture.format), len(picture.getbands()), picture.size)
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
         raise OpenEOError("FileContentInvalid", f"The file is no readable picture ({_short(error)}).") from error
