@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: demo serve test test-full load lint docs lock clean
+.PHONY: demo serve test test-full load lint docs lock clean audit sbom mutations
 
 demo: $(VENV)/base.stamp  ## Start a back-end on synthetic data, use it as a client does, leave pictures in demo-output/
 	$(BIN)/python process_graphs/demo.py
@@ -49,6 +49,17 @@ $(VENV)/oidc.stamp: $(VENV)/dev.stamp tests/oidc/package.json tests/oidc/package
 	@if cd $(VENV)/oidc && ../bin/npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >npm.log 2>&1; \
 	then touch ../oidc.stamp; \
 	else cat npm.log; echo "npm cannot install the provider, so the tests in tests/oidc are skipped."; fi
+
+audit: $(VENV)/dev.stamp  ## Look up known vulnerabilities of the locked packages (needs PyPI); licences and hashes
+	$(BIN)/python -m pytest -q tests/security/test_supply_chain.py -k "licences or hashes"
+	$(BIN)/python tests/security/audit.py
+
+sbom: $(VENV)/dev.stamp  ## Write the list of components of what is served (CycloneDX) into build/sbom.json
+	mkdir -p build
+	$(BIN)/cyclonedx-py requirements --of JSON -o build/sbom.json requirements/base.txt
+
+mutations: $(VENV)/dev.stamp  ## Take away each defence against a threat in turn, and see its test fail (long)
+	$(BIN)/python tests/security/mutations.py
 
 docs: $(VENV)/base.stamp  ## Renew the pages that follow from the code
 	$(BIN)/python docs/generate.py

@@ -59,7 +59,7 @@ def least(area: BaseGeometry | None, bands: Mapping[str, AssetBand], kept: int, 
 
 def published_area(collection: Mapping[str, Any]) -> BaseGeometry | None:
     """The bounding box that a collection publishes; None where it publishes none."""
-    boxes = ((collection.get("extent") or {}).get("spatial") or {}).get("bbox") or ()
+    boxes: Any = ((collection.get("extent") or {}).get("spatial") or {}).get("bbox") or ()
     with suppress(TypeError, ValueError, IndexError):
         return box_geometry(boxes[0])
     return None

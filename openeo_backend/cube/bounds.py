@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from openeo_backend.errors import OpenEOError
 
@@ -17,7 +18,7 @@ MOST_AT_ONCE = 2 * 10**8
 MOST_LABELS = 10**7
 
 
-def refuse_large(sizes: Mapping[str, float], what: str, lazy: bool = True) -> None:
+def refuse_large(sizes: Mapping[Any, float], what: str, lazy: bool = True) -> None:
     """Refuse a cube before it is made.
 
     :param sizes: labels by dimension.

@@ -167,10 +167,10 @@ def read(path: Path, options: Mapping[str, Any] | None = None) -> Cube:
     if not path.is_dir():
         _refuse_bomb(path)
     store = LocalStore(path, read_only=True) if path.is_dir() else ZipStore(path, mode="r")
-    options: dict[str, Any] = {"mask_and_scale": False, "decode_times": False, "consolidated": False}
-    found = xr.open_dataset(store, engine="zarr", chunks=None, create_default_indexes=False, **options)  # type: ignore[arg-type]
+    plain: dict[str, Any] = {"mask_and_scale": False, "decode_times": False, "consolidated": False}
+    found = xr.open_dataset(store, engine="zarr", chunks=None, create_default_indexes=False, **plain)  # type: ignore[arg-type]
     refuse_huge_chunks(found, path.name)
-    return decode(xr.open_dataset(store, engine="zarr", chunks={}, **options))  # type: ignore[arg-type]
+    return decode(xr.open_dataset(store, engine="zarr", chunks={}, **plain))  # type: ignore[arg-type]
 
 
 def _refuse_bomb(path: Path) -> None:

@@ -295,14 +295,14 @@ def _pool(policy: Policy, timeout: float, deadline: Deadline) -> urllib3.PoolMan
     class Connection(HTTPConnection):
         _new_conn = connect
 
-        def getresponse(self) -> urllib3.HTTPResponse:
+        def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
             with deadline.cutting(_closing(self)):
                 return super().getresponse()
 
     class SecureConnection(HTTPSConnection):
         _new_conn = connect
 
-        def getresponse(self) -> urllib3.HTTPResponse:
+        def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
             with deadline.cutting(_closing(self)):
                 return super().getresponse()
 

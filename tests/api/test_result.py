@@ -237,6 +237,7 @@ def test_slots_are_limited_and_given_back(client: FlaskClient, login: Any, graph
 
     backend.runner, headers, statuses = wait, login(), []
     slots = backend.settings.limits.sync_slots
+    backend.settings.quotas.sync_slots = slots  # one user may take them all
     threads = [
         threading.Thread(target=lambda: statuses.append(post(app.test_client(), headers, graph).status_code))
         for _ in range(slots)
