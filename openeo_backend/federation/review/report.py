@@ -9,8 +9,8 @@ from typing import Any, get_args
 
 from openeo_backend.errors import OpenEOError
 from openeo_backend.federation.review.check import Status
-from openeo_backend.federation.review.checks.collections import shape
 from openeo_backend.federation.review.checks.operations import flags
+from openeo_backend.federation.review.documents import shape
 from openeo_backend.federation.review.node import Node, decoded
 from openeo_backend.federation.review.review import Finding, holds
 from openeo_backend.observe.clock import now

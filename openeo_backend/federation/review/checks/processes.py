@@ -207,8 +207,7 @@ def processes_merge(node: Node) -> Verdict:
     ]
     ids = [entry.get("id") for entry in entries if isinstance(entry, dict)]
     problems += [f"{id!r} is listed {ids.count(id)} times" for id in sorted({str(i) for i in ids if ids.count(i) > 1})]
-    problems += [f"federation:backends of {e.get('id')} is set by the aggregator" for e in node.processes if _marked(e)]
-    return judged(problems, "It can.", expected="an id of its own for each, and no federation:backends")
+    return judged(problems, "It can.", expected="an id of its own for each")
 
 
 def unpaged(node: Node, path: str, name: str) -> Verdict:
@@ -286,7 +285,3 @@ def _is_text(value: Any) -> bool:
 
 def _is_schema(owner: Any) -> bool:
     return isinstance(owner, dict) and isinstance(owner.get("schema"), dict | list)
-
-
-def _marked(process: Mapping[str, Any]) -> bool:
-    return "federation:backends" in process
