@@ -227,7 +227,7 @@ def test_a_reference_system_that_does_not_exist() -> None:
     assert "'I'" in failure.value.message
 
 
-CIRCLES = {
+CIRCLES: dict[str, dict[str, Any]] = {
     "catalogs below each other": {
         "a": {**CATALOG, "links": [{"rel": "child", "href": f"{URL}/b"}]},
         "b": {**CATALOG, "links": [{"rel": "child", "href": f"{URL}/a"}, {"rel": "child", "href": f"{URL}/b"}]},
