@@ -28,7 +28,7 @@ KEYS_PAUSE = 60
 PAUSE = 10
 
 #: Seconds within which a provider has to answer.
-SECONDS = 5
+SECONDS = 10
 
 #: Requests to a provider at the same time, and seconds that others wait for their turn: most of a server's threads
 #: are for other work, also when a provider hangs.

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -135,6 +136,15 @@ def add(run: RunRequest, on_event: Callable[[Event], None], is_cancelled: Callab
     return Outcome(value=node["arguments"]["x"] + node["arguments"]["y"], has_value=True)
 
 
+class NoRemote:
+    """Processes by URL of a back-end that has none."""
+
+    def __init__(self, pins: object = ()) -> None: ...
+
+    def pins(self) -> list[dict[str, Any]]:
+        return []
+
+
 @dataclass
 class StandIn:
     settings: Any
@@ -145,12 +155,15 @@ class StandIn:
     processes: Any = field(default_factory=Processes)
     formats: Any = field(default_factory=lambda: dict(FORMATS))
     runner: Run = add
+    engine: Any = field(default_factory=lambda: SimpleNamespace(pins=lambda process, stored: [], pinned=NoRemote))
 
     @property
     def accounts(self) -> Accounts:
         return Accounts.open(self.settings)
 
-    def validate(self, process: dict[str, Any], user: Any, most: float | None = None) -> list[OpenEOError]:
+    def validate(
+        self, process: dict[str, Any], user: Any, most: float | None = None, remote: Any = None
+    ) -> list[OpenEOError]:
         return [
             OpenEOError(
                 "ProcessUnsupported",
