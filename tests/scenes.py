@@ -42,7 +42,8 @@ def write_scenes(
         ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
         item = {"type": "Feature", "stac_version": "1.1.0", "id": day, "collection": id, "links": []}
         item |= {"geometry": {"type": "Polygon", "coordinates": [ring]}, "bbox": [west, south, east, north]}
-        item |= {"properties": {"datetime": f"{day}T10:50:00Z", "proj:code": "EPSG:32631"}, "assets": assets}
+        properties = {"datetime": f"{day}T10:50:00Z", "proj:code": "EPSG:32631", "instruments": ["camera"]}
+        item |= {"properties": properties, "assets": assets}
         (folder / f"{day}.json").write_text(json.dumps(item))
         links.append({"rel": "item", "href": f"./{day}.json"})
     collection = {"type": "Collection", "stac_version": "1.1.0", "id": id, "description": "Made by a test."}

@@ -369,4 +369,14 @@ def _provenance(
         coefficients=coefficients,
         sun=sun_zeniths(steps) if "L1" in levels and not coefficients else (),
         period=tuple(f"{np.datetime_as_string(step.label, unit='s')}Z" for step in (steps[0], steps[-1])),
+        instruments=_instruments(collection, steps),
     )
+
+
+def _instruments(collection: Mapping[str, Any], steps: Sequence[Step]) -> tuple[str, ...]:
+    """The instruments that the items name; where they name none, those of their collection."""
+    told = [item.properties.get("instruments") for step in steps for item in step.items]
+    listed = [names for names in told if isinstance(names, list)] or [
+        (collection.get("summaries") or {}).get("instruments") or ()
+    ]
+    return tuple(dict.fromkeys(str(name) for names in listed for name in names))

@@ -64,6 +64,9 @@ class Provenance:
     period: tuple[str, ...] = ()
     """First and last temporal label of the data loaded (ISO 8601, seconds): what results without dates are about."""
 
+    instruments: tuple[str, ...] = ()
+    """Names of the instruments that measured the data, as STAC has them."""
+
     def merge(self, other: Provenance) -> Provenance:
         """Both origins, each entry once, order kept; the period covers both."""
 
@@ -80,6 +83,7 @@ class Provenance:
             union(self.coefficients, other.coefficients),
             union(self.sun, other.sun),
             (min(dates), max(dates)) if (dates := self.period + other.period) else (),
+            union(self.instruments, other.instruments),
         )
 
     def note(self, text: str, **changes: Any) -> Provenance:

@@ -115,9 +115,7 @@ def extras(job: Job) -> dict[str, Any]:
         if code.startswith("EPSG:"):
             found["epsg"] = int(code[5:])
         found |= {name.replace(":", "_"): first[name] for name in ("proj:shape", "proj:bbox") if name in first}
-    if instruments := (result.get("provenance") or {}).get("instruments"):
-        found["instruments"] = instruments
-    return found
+    return found | _instruments(job)
 
 
 def collection(job: Job, links: Links) -> dict[str, Any]:
@@ -133,7 +131,7 @@ def collection(job: Job, links: Links) -> dict[str, Any]:
         "keywords": ["openEO"],
         "providers": origin.providers(job, links),
         "extent": _extent(job),
-        "summaries": _summaries(files),
+        "summaries": _summaries(files) | _instruments(job),
         "created": timestamp(job.created),
         "updated": timestamp(job.updated),
         "expires": timestamp(links.expires),
@@ -267,6 +265,7 @@ def _feature(job: Job, id: str, files: Sequence[File], links: Links) -> dict[str
         | {
             "created": timestamp(job.created),
             "updated": timestamp(job.updated),
+            **_instruments(job),
             **origin.processing(job),
         },
         "links": [
@@ -303,6 +302,12 @@ def _links(job: Job, links: Links) -> list[dict[str, Any]]:
             link = {"rel": "preview", "href": links.file(file["name"]), "type": file["media_type"]}
             found.append(link | {"title": file.get("title") or file["name"]})
     return found + origin.derived(job, links)
+
+
+def _instruments(job: Job) -> dict[str, Any]:
+    """The instruments that measured what the results are made of, as a STAC field; empty where none are known."""
+    names = ((job.result or {}).get("provenance") or {}).get("instruments")
+    return {"instruments": list(names)} if names else {}
 
 
 def _extent(job: Job) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from scenes import DAYS, write_scenes
 #: Stored values of the one pixel value that each node's collection has, by date.
 VALUES = {"NORTH": (100, 200, 300), "SOUTH": (4000, 5000, 6000)}
 
+pytestmark = pytest.mark.timeout(900)
+
 #: Most seconds for anything to happen, on a busy machine.
 PATIENCE = 240
 

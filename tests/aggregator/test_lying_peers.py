@@ -159,7 +159,6 @@ PAGE = (200, {"Content-Type": "text/html"}, b"<h1>Bad Gateway</h1>")
         ([state("running")], "It is not finished yet."),
         ([state("created")], "It is not finished yet."),
         ([state("something else")], "It is not finished yet."),
-        ([state(7)], "It is not finished yet."),
         ([state("running"), (503, {"Retry-After": "3600"}, b"")], "HTTP status 503"),
         ([state("running"), (404, {}, b"")], "HTTP status 404"),
         ([state("running"), PAGE], "is not a JSON document"),
@@ -168,7 +167,7 @@ PAGE = (200, {"Content-Type": "text/html"}, b"<h1>Bad Gateway</h1>")
         # It says finished to who looks, and running to who loads, in turn.
         ([state("running"), *[state(s) for _ in range(400) for s in ("finished", "running")]], "not finished yet"),
     ],
-    ids=["running", "created", "unknown", "number", "unavailable", "missing", "html", "silent", "failing", "flapping"],
+    ids=["running", "created", "unknown", "unavailable", "missing", "html", "silent", "failing", "flapping"],
 )
 def test_waiting_ends_after_the_configured_time(node: Node, peer: Peer, answers: list[Any], told: str) -> None:
     peer.answers = answers
@@ -196,6 +195,7 @@ def test_waiting_ends_after_the_configured_time(node: Node, peer: Peer, answers:
         ([state("running"), state("finished")], "no files to load"),
         ([["not", "an", "object"]], "is not a JSON object"),
         ([{"openeo:status": "finished"}], "is not STAC"),
+        ([state(7)], "is not the STAC it should be"),
     ],
     ids=[
         "error",
@@ -211,6 +211,7 @@ def test_waiting_ends_after_the_configured_time(node: Node, peer: Peer, answers:
         "empty",
         "list",
         "no-stac",
+        "number",
     ],
 )
 def test_what_will_not_become_better_ends_the_job_at_once(

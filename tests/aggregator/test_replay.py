@@ -296,6 +296,7 @@ def test_results_and_the_job_itself_tell_what_it_builds_metadata_from(aggregator
     assert job["geometry"]["type"] == "Polygon"
     assert [job["start_datetime"][:10], job["end_datetime"][:10]] == [DAYS[0], DAYS[2]]
     assert job["epsg"] == 32631
+    assert job["instruments"] == ["camera"]
     assert job["proj_shape"] == [4, 5]
     assert job["proj_bbox"] == [600_000, 5_700_000 - 80, 600_050, 5_700_000]
     results = aggregator.ask("GET", f"/jobs/{finished}/results")
@@ -309,7 +310,16 @@ def test_results_and_the_job_itself_tell_what_it_builds_metadata_from(aggregator
         )
         assert requests.get(asset["href"], timeout=200).status_code == 200
     (link,) = [link["href"] for link in results.json()["links"] if link["rel"] == "canonical"]
-    assert requests.get(link, timeout=200).json()["id"] == finished
+    shared = requests.get(link, timeout=200).json()
+    assert shared["id"] == finished
+    assert shared["summaries"]["instruments"] == ["camera"]
+
+
+def test_results_of_results_tell_the_instruments_too(aggregator: Aggregator, finished: str) -> None:
+    results = aggregator.ask("GET", f"/jobs/{finished}/results").json()
+    (link,) = [link["href"] for link in results["links"] if link["rel"] == "canonical"]
+    second = aggregator.run(saved({"url": link}, process="load_stac"))
+    assert aggregator.ask("GET", f"/jobs/{second}").json()["instruments"] == ["camera"]
 
 
 def test_logs_have_what_it_passes_on(aggregator: Aggregator, finished: str) -> None:
