@@ -16,9 +16,6 @@ ONE = rf"{ROOT}/collections/SENTINEL2_L2A"
 FORMATS = rf"{ROOT}/file_formats"
 RUNTIMES = rf"{ROOT}/udf_runtimes"
 OIDC = rf"{ROOT}/credentials/oidc"
-JOBS = rf"{ROOT}/jobs"
-JOB = rf"{JOBS}/[^/]+"
-ESTIMATE = rf"{JOB}/estimate"
 VALIDATION = rf"{ROOT}/validation"
 
 SIZE_TESTED = """
@@ -241,12 +238,6 @@ def _more_endpoints(body: dict[str, Any]) -> None:
         body["endpoints"].append({"path": "/udf_runtimes", "methods": ["GET"]})
 
 
-def _first_time(**members: Any) -> Any:
-    """A job as it was created, not as it was changed."""
-    change = sets(**members)
-    return lambda answer: answer if answer.json["title"] == "Changed" else change(answer)
-
-
 def _undescribed(body: dict[str, Any]) -> None:
     body["billing"] = {name: body["billing"][name] for name in ("currency", "default_plan")}
 
@@ -263,9 +254,6 @@ def fault(id: str, path: str = "", change: Any = None, *also: str, **rest: Any) 
 def declares(id: str, section: str, *also: str, **members: Any) -> Fault:
     return Fault(id, also=frozenset(also), declaration={section: {**DECLARED.get(section, {}), **members}})
 
-
-#: What cannot be seen without a job.
-DRAFTED = ("API-732", "API-733", "API-755", "API-760", "API-764", "API-820", "API-821", "API-824", "API-825", "API-826")
 
 #: What a back-end of ours does not have yet, or not in a small demo.
 BETTER = [
@@ -346,7 +334,6 @@ ANONYMOUS_FAULTS: list[Fault] = [
     fault("API-325", ONE, _without_extension("eo"), "COL-4"),
     fault("API-327", ONE, _without_role("host"), "COL-1"),
     fault("API-330", rf"{ONE}/queryables", sets(type="thing")),
-    fault("API-402", rf"{ROOT}/process_graphs", sets(processes=[{"id": "a"}, {"id": "b"}])),
     fault("API-490", VALIDATION, becomes(500), "API-491", "API-493", method="POST"),
     fault("API-491", VALIDATION, sets(errors=[{"code": "X", "message": "x"}]), method="POST"),
     fault("API-492", VALIDATION, sets(errors=[{"code": "X"}]), method="POST", body="no_such"),
@@ -358,18 +345,6 @@ ANONYMOUS_FAULTS: list[Fault] = [
     fault("API-701", HOME, without_endpoints("/jobs", "/result"), "API-31", "API-702", "API-703"),
     fault("API-702", HOME, without_endpoints("/jobs"), "API-31", "API-703"),
     fault("API-703", HOME, without_methods("/jobs/{job_id}/results", "DELETE")),
-    fault("API-712", rf"{JOBS}\?limit=1", sets(jobs=[])),
-    fault("API-732", JOB, _first_time(budget=None), login=True),
-    fault("API-733", JOB, _first_time(log_level="info"), login=True),
-    fault("API-735", JOBS, becomes(400), *DRAFTED, method="POST", login=True),
-    fault("API-755", JOB, _first_time(openeo_review=None, job_options={}), login=True),
-    fault("API-760", JOB, becomes(405), method="PATCH"),
-    fault("API-764", JOB, sets(title="Draft")),
-    fault("API-820", ESTIMATE, lambda answer: answer.says({}), "API-821", "API-824", "API-825"),
-    fault("API-821", ESTIMATE, sets(costs="cheap")),
-    fault("API-824", ESTIMATE, sets(downloads_included=None)),
-    fault("API-825", ESTIMATE, sets(expires="tomorrow")),
-    fault("API-826", ESTIMATE, becomes(500)),
     declares("API-704", "retention", "CON-7", results_days=30),
     declares("API-705", "retention", "CON-7", metadata_days=90),
     fault("PROC-L1/L2/L2A", ALL_PROCESSES, without("processes", "tanh")),

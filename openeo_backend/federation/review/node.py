@@ -190,7 +190,8 @@ class Node:
         """
         url = path if "://" in path else f"{self.root}{path}"
         self._trust(url)
-        sent = {"Accept": "application/json, */*;q=0.5"}
+        # a connection for each request: servers may drop one after an error that a check provoked
+        sent = {"Accept": "application/json, */*;q=0.5", "Connection": "close"}
         body = None
         if json is not None:
             sent["Content-Type"] = "application/json"
@@ -342,7 +343,7 @@ def _since(started: float) -> float:
 
 def _excerpt(method: str, url: str, sent: Mapping[str, str], body: bytes | None, reply: Reply) -> str:
     lines = [f"{method} {url}"]
-    lines += [f"{name}: {_header(name, value)}" for name, value in sent.items() if name != "Accept"]
+    lines += [f"{name}: {_header(name, value)}" for name, value in sent.items() if name not in ("Accept", "Connection")]
     if body is not None:
         lines += ["", _text(body)]
     lines += ["", f"HTTP {reply.status}"]
