@@ -161,7 +161,7 @@ TRIAL_FAULTS: tuple[Fault, ...] = (
     Fault("API-430", PROCESS, answered(204, is_(202)), also("API-431"), method="DELETE"),
     Fault("API-431", PROCESS, answered(404, error(404, "NotFound"))),
     # jobs
-    Fault("API-700", JOB, job("finished", put("status", "waiting"), "queued")),
+    Fault("API-700", JOB, job("stopped 0", put("status", "aborted"), "canceled"), also("API-891")),
     Fault("API-710", JOBS, says({"jobs": [], "links": []}), login=False),
     Fault("API-711", JOBS, edited(drop("links")), login=True),
     Fault("API-713", JOBS, edited(lambda body: body["links"].append({"rel": "next", "href": "x"})), login=True),
