@@ -22,9 +22,9 @@ from odc.geo.geobox import GeoBox
 from rasterio.io import DatasetReader
 from shapely.geometry.base import BaseGeometry
 
-from openeo_backend.catalog import lookup
 from openeo_backend.catalog.arrays import ArrayError, Kind, open_array
 from openeo_backend.catalog.remote import Requests
+from openeo_backend.cube import lookup
 from openeo_backend.errors import OpenEOError
 from openeo_backend.observe import share
 from openeo_backend.sandbox.blocks import refuse_huge_blocks

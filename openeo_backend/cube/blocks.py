@@ -238,7 +238,7 @@ class _Task:
             return tuple(size for axis, size in enumerate(shape) if axis not in self.axes)
         return (*shape[: self.axes[0]], self.length, *shape[self.axes[0] + 1 :])
 
-    def input_axis(self, axis: int) -> int | None:
+    def input_axis(self, number: int, axis: int) -> int | None:
         """See :class:`fusion.Step`."""
         if self.length is not None:
             return None if axis == self.axes[0] else axis
@@ -325,9 +325,7 @@ def _map(task: _Task, arrays: Sequence[Any], shape: tuple[int, ...], chunks: Any
     """The task over all blocks; at once for numpy arrays."""
     if chunks is None:
         return task(*(np.asarray(array) for array in arrays))
-    dropped = task.axes if task.length is None else ()
-    name = f"callback-{uuid.uuid4().hex}"
-    return fusion.mapped(name, trace.located(task), arrays, chunks, task.target.dtype, dropped)
+    return fusion.mapped(f"callback-{uuid.uuid4().hex}", trace.located(task), arrays, chunks, task.target.dtype)
 
 
 def _aligned(arrays: Sequence[Any]) -> list[Any]:

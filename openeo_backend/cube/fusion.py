@@ -36,9 +36,9 @@ class Step(Protocol):
         """The shape of the result for blocks of some shapes."""
         ...
 
-    def input_axis(self, axis: int) -> int | None:
-        """The axis of all inputs that an axis of the result comes from; None where a part of the result along it
-        needs more than the same part of the inputs."""
+    def input_axis(self, number: int, axis: int) -> int | None:
+        """The axis of an input that an axis of the result comes from; None where there is none, or where a part of
+        the result along it needs more than the same part of the input."""
         ...
 
 
@@ -79,21 +79,34 @@ def mapped(
     arrays: Sequence[da.Array],
     chunks: tuple[tuple[int, ...], ...],
     dtype: np.dtype,
-    dropped: Sequence[int] = (),
 ) -> da.Array:
-    """A lazy array whose blocks are `function` of the blocks of `arrays` at the same place.
+    """A lazy array whose blocks are a step's results for the blocks of `arrays` at the same place.
 
-    :param dropped: axes of the arrays, of one chunk each, that the result lacks.
+    Axes of the arrays that do not go along with one of the result have one chunk.
+
+    :param function: a :class:`Step`, or one that is wrapped.
     """
+    step = bare(function)
+    axes = [[step.input_axis(number, axis) for axis in range(len(chunks))] for number in range(len(arrays))]
     layer: dict[Any, Any] = {}
     for index in product(*(range(len(sizes)) for sizes in chunks)):
-        source = list(index)
-        for axis in sorted(dropped):
-            source.insert(axis, 0)
         key = (name, *index)
-        layer[key] = Task(key, function, *(TaskRef((array.name, *source)) for array in arrays))
+        layer[key] = Task(
+            key,
+            function,
+            *(TaskRef((array.name, *_source(index, own, array.ndim))) for array, own in zip(arrays, axes, strict=True)),
+        )
     graph = HighLevelGraph.from_collections(name, layer, dependencies=list[Any](arrays))
     return da.Array(graph, name, chunks, dtype=dtype, meta=np.empty((0,) * len(chunks), dtype))
+
+
+def _source(index: Sequence[int], axes: Sequence[int | None], ndim: int) -> list[int]:
+    """Where the block of an array is that goes into a block of the result."""
+    found = [0] * ndim
+    for position, axis in zip(index, axes, strict=True):
+        if axis is not None:
+            found[axis] = position
+    return found
 
 
 def fuse(graph: Mapping[Hashable, Any], keys: Sequence[Hashable]) -> Graph:
@@ -247,16 +260,19 @@ class Bound:
 
     def goes_along(self, axis: int) -> bool:
         """Whether parts along an axis of the result can be computed from the same parts of all blocks."""
-        own = self.step.input_axis(axis)
-        return own is not None and all(not isinstance(one, Bound) or one.goes_along(own) for one in self.inputs)
+        for number, one in enumerate(self.inputs):
+            own = self.step.input_axis(number, axis)
+            if own is None or (isinstance(one, Bound) and not one.goes_along(own)):
+                return False
+        return True
 
     def part(self, axis: int | None, place: slice) -> np.ndarray:
         """The values in a part along an axis of the result; None: all of them."""
-        own = None if axis is None else self.step.input_axis(axis)
-        lead = (slice(None),) * (own or 0)
-        return self.call(
-            *(
-                one.part(own, place) if isinstance(one, Bound) else one if own is None else one[(*lead, place)]
-                for one in self.inputs
-            )
-        )
+        return self.call(*(self._input(number, axis, place) for number in range(len(self.inputs))))
+
+    def _input(self, number: int, axis: int | None, place: slice) -> np.ndarray:
+        one = self.inputs[number]
+        own = None if axis is None else self.step.input_axis(number, axis)
+        if isinstance(one, Bound):
+            return one.part(own, place)
+        return one if own is None else one[(*(slice(None),) * own, place)]

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Sequence
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import xarray as xr
 
+from openeo_backend.cube import fusion
+from openeo_backend.cube.blank import put
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.storage import Storage, choose, floating
 from openeo_backend.errors import OpenEOError
+from openeo_backend.graph import trace
 
 
 def valid(cube: Cube) -> xr.DataArray | None:
@@ -100,5 +106,40 @@ def _widen(cube: Cube, value: Any) -> Cube:
 
 
 def _choose(data: xr.DataArray, where: xr.DataArray, value: Any) -> xr.DataArray:
-    chosen = xr.where(where, value, data).transpose(*data.dims).astype(data.dtype, copy=False)
-    return chosen.assign_coords(data.coords).assign_attrs(data.attrs)
+    """The data with `value` where `where` (booleans, on the same or fewer dimensions) is true."""
+    where = where.transpose(*(name for name in data.dims if name in where.dims))
+    step = _Replace(value, tuple(data.dims.index(name) for name in where.dims))
+    values, mask = data.data, where.data
+    if not isinstance(values, da.Array) and not isinstance(mask, da.Array):
+        return data.copy(data=step(values, mask))
+    if not isinstance(values, da.Array):
+        own = dict(zip(where.dims, mask.chunks, strict=True))
+        values = da.from_array(values, chunks=tuple(own.get(name, -1) for name in data.dims))
+    chunks = tuple(values.chunks[axis] for axis in step.axes)
+    mask = mask.rechunk(chunks) if isinstance(mask, da.Array) else da.from_array(mask, chunks=chunks)
+    name = f"replace-{uuid.uuid4().hex}"
+    return data.copy(data=fusion.mapped(name, trace.located(step), [values, mask], values.chunks, values.dtype))
+
+
+class _Replace:
+    """The step that puts a value where a mask is true, whose axes are some of those of the values, in their order."""
+
+    def __init__(self, value: Any, axes: tuple[int, ...]) -> None:
+        self.value = value
+        self.axes = axes
+
+    def __call__(self, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        out = np.array(values, order="C")
+        shape = tuple(size if axis in self.axes else 1 for axis, size in enumerate(values.shape))
+        put(out, np.broadcast_to(mask.reshape(shape), values.shape), self.value)
+        return out
+
+    def result_shape(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+        """See :class:`fusion.Step`."""
+        return shapes[0]
+
+    def input_axis(self, number: int, axis: int) -> int | None:
+        """See :class:`fusion.Step`."""
+        if number == 0:
+            return axis
+        return self.axes.index(axis) if axis in self.axes else None

@@ -1,8 +1,8 @@
 """Resampling raster cubes to other grids, lazily: one task per block of the target, which reads only what it needs.
 
-Pixels are resampled by GDAL's warper. The factor between the grids, which widens the kernels when downsampling, is
-taken from the whole grids and given to GDAL, and positions are computed to a hundredth of a pixel: a block gives the
-same values however the cube is cut.
+The nearest neighbours are looked up; all else is resampled by GDAL's warper. The factor between the grids, which
+widens the kernels when downsampling, is taken from the whole grids and given to GDAL, and positions are computed to a
+hundredth of a pixel: a block gives the same values however the cube is cut.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
 
+from openeo_backend.cube import lookup
 from openeo_backend.cube.compatible import same_grid
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.grid import horizontal, need_geobox, transformer, with_grid
@@ -134,6 +135,20 @@ class _Step:
 
     def run(self, values: np.ndarray) -> np.ndarray:
         """The values (..., y, x) of the source grid on the target grid."""
+        return self._nearest(values) if self.method == "near" else self._resampled(values)
+
+    def _nearest(self, values: np.ndarray) -> np.ndarray:
+        out = np.full((*values.shape[:-2], *self.target.shape), self.storage.null, dtype=values.dtype)
+        assert self.source.crs is not None
+        found = lookup.find(
+            self.target, self.source.affine, (self.source.shape[0], self.source.shape[1]), self.source.crs
+        )
+        if found is not None:
+            pixels, inside = found.take(values[(..., *found.window)])
+            np.copyto(out[(..., *found.place)], pixels, where=True if inside is None else inside)
+        return out
+
+    def _resampled(self, values: np.ndarray) -> np.ndarray:
         name = values.dtype.name
         work = values.astype(_STAND_IN.get(name, name), copy=False)
         null = self.storage.null
@@ -141,7 +156,7 @@ class _Step:
         planes = work.reshape(-1, *work.shape[-2:])
         for plane, result in zip(planes, out.reshape(-1, *self.target.shape), strict=True):
             reproject(
-                np.ascontiguousarray(plane if self.method == "near" else _finite(plane)),
+                np.ascontiguousarray(_finite(plane)),
                 result,
                 src_transform=self.source.affine,
                 src_crs=str(self.source.crs),

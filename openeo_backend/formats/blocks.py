@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import dask
 import dask.array as da
 import numpy as np
-from dask._task_spec import DataNode
+from dask._task_spec import Alias, DataNode
 from dask.array.optimization import optimize
 from dask.core import flatten
 from dask.local import get_sync
@@ -142,8 +142,14 @@ class _Source:
             return np.asarray(self.array[place])
         indices, keys = self._keys(place)
         graph = cull(self.graph, keys)[0]
-        share.plan(sum(not isinstance(task, DataNode) for task in graph.values()))
-        get = partial(self.get, callbacks=[(None, None, None, share.count, None)])
+        tasks = {key for key, task in graph.items() if not isinstance(task, DataNode | Alias)}
+        share.plan(len(tasks))
+
+        def count(key: Any, *of_it: Any) -> None:
+            if key in tasks:
+                share.count()
+
+        get = partial(self.get, callbacks=[(None, None, None, count, None)])
         parts = self.shared.compute(keys, get) if self.shared else get(graph, keys)
         return _assemble(self._shape(place), self.array.dtype, self._places(place, indices), parts)
 

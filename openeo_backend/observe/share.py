@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 
 
 class Share:
@@ -27,8 +26,8 @@ class Share:
         """So many tasks are to be done."""
         self._planned = tasks
 
-    def count(self, *of_a_task: Any) -> None:
-        """A task is done: Dask calls this after each one."""
+    def count(self) -> None:
+        """A task is done."""
         self._done += 1
         self._part = 0.0
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from openeo_backend.cube.blocks import apply
 from openeo_backend.cube.compatible import positions_in
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.focal import dilate_gauss, erode_square, map_focal
@@ -14,6 +15,7 @@ from openeo_backend.cube.geometry import parse_geometries, project
 from openeo_backend.cube.grid import horizontal, need_crs, take
 from openeo_backend.cube.inside import POLYGONS, inside, type_ids
 from openeo_backend.cube.nodata import put_missing, put_value, valid
+from openeo_backend.cube.pixels import missing
 from openeo_backend.cube.warp import warp_like
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.effects import Effect, Widen
@@ -28,11 +30,14 @@ def mask(data: Cube, mask: Cube, replacement: Any = None, *, env: Env) -> Cube:
     """Replace values where the mask, brought onto the pixels of the data, is non-zero or true."""
     horizontal(data)
     mask = _without_single_band(data, warp_like(_matching(data, mask), data, "near"), env)
-    known = valid(mask)
-    where = mask.data if mask.data.dtype.kind == "b" else mask.data != 0
-    if known is not None:
-        where = where & known
-    return _replace(data, where, replacement)
+    return _replace(data, apply(mask, _is_set).data, replacement)
+
+
+def _is_set(values: np.ndarray) -> np.ndarray:
+    """Which values are neither missing nor zero nor false."""
+    nulls = missing(values)
+    found = np.asarray(np.ma.getdata(values) != 0)
+    return found if nulls is None else found & ~nulls
 
 
 def _matching(data: Cube, mask: Cube) -> Cube:

@@ -9,7 +9,7 @@ from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
-from openeo_backend.catalog.lookup import find
+from openeo_backend.cube.lookup import find
 
 WGS84 = CRS("EPSG:4326")
 

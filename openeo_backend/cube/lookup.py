@@ -10,8 +10,6 @@ from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
-from openeo_backend.catalog.grid import crs_of
-
 #: Distance of control points in pixels; between them coordinates are interpolated.
 _STEP = 16
 
@@ -50,19 +48,18 @@ class Lookup:
         return bool(np.all(np.diff(rows) == 1) and np.all(np.diff(cols) == 1))
 
     def take(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Pixels of the window as the block's part sees them, and where there are any (None: everywhere)."""
+        """Pixels (..., y, x) of the window as the block's part sees them; where there are any (None: everywhere)."""
         if self.is_copy:
             return pixels, None
         if self.parallel:
             rows = self.rows[self.place[0]] - self.window[0].start
             cols = self.cols[self.place[1]] - self.window[1].start
-            return pixels[np.ix_(rows, cols)], None
+            return pixels.take(rows, axis=-2).take(cols, axis=-1), None
         rows, cols = self.rows[self.place], self.cols[self.place]
         inside = (rows >= 0) & (cols >= 0)
-        found = pixels[
-            np.where(inside, rows - self.window[0].start, 0), np.where(inside, cols - self.window[1].start, 0)
-        ]
-        return found, inside
+        rows = np.where(inside, rows - self.window[0].start, 0)
+        cols = np.where(inside, cols - self.window[1].start, 0)
+        return pixels[..., rows, cols], inside
 
 
 def find(block: GeoBox, transform: Affine, shape: tuple[int, int], crs: CRS) -> Lookup | None:
@@ -125,7 +122,8 @@ def _around_the_world(rows: np.ndarray, cols: np.ndarray, tall: np.ndarray, wide
 
 def _positions(block: GeoBox, inverse: Affine, crs: CRS) -> tuple[np.ndarray, np.ndarray]:
     """Fractional source rows and columns of all pixel centres, floored; infinite where there are none."""
-    convert = crs_of(block).transformer_to_crs(crs)
+    assert block.crs is not None
+    convert = block.crs.transformer_to_crs(crs)
     left = (~inverse).c
 
     def exact(x: np.ndarray, y: np.ndarray) -> np.ndarray:
