@@ -18,7 +18,7 @@ from openeo_backend.federation.review.check import checks
 USER, PASSWORD = "ada", "lovelace"
 
 #: Modules with checks that need a user or run something.
-TRIAL_MODULES = ("accounting", "callbacks", "identity", "jobs", "loading", "results", "stored", "sync")
+TRIAL_MODULES = ("accounting", "callbacks", "identity", "jobs", "loading", "logs", "results", "stored", "sync")
 TRIAL_CHECKS = [check for check in checks() if check.function.__module__.rpartition(".")[2] in TRIAL_MODULES]
 
 

@@ -122,7 +122,7 @@ def finished(trial: Trial) -> Record:
 
 
 def _read_results(trial: Trial, record: Record, path: str) -> None:
-    results = _object(record.ask("results", "GET", f"{path}/results"))
+    results = opened(record.ask("results", "GET", f"{path}/results"))
     get = trial.node.request
     if canonical := _link(results, "canonical"):
         record.put("canonical", lambda: get("GET", canonical))
@@ -137,7 +137,7 @@ def _read_results(trial: Trial, record: Record, path: str) -> None:
 
 
 def _read_log(record: Record, path: str) -> None:
-    log = _object(record.ask("logs", "GET", f"{path}/logs")).get("logs")
+    log = opened(record.ask("logs", "GET", f"{path}/logs")).get("logs")
     ids = [entry.get("id") for entry in log if isinstance(entry, dict)] if isinstance(log, list) else []
     if len(ids) > 1:
         record.ask("logs_offset", "GET", f"{path}/logs?offset={ids[len(ids) // 2 - 1]}")
@@ -232,7 +232,7 @@ def _follow(trial: Trial, record: Record, path: str, until: tuple[str, ...] = EN
     waited, step = 0.0, 0.2
     limit = trial.node.declares("trial", "job_seconds") or JOB_SECONDS
     while True:
-        job = _object(record.ask("described", "GET", path))
+        job = opened(record.ask("described", "GET", path))
         status = str(job.get("status"))
         record.polls.append((status, job.get("progress")))
         if status in until:
@@ -259,7 +259,7 @@ def _link(document: Mapping[str, Any], rel: str) -> str | None:
     return None
 
 
-def _object(reply: Reply) -> dict[str, Any]:
+def opened(reply: Reply) -> dict[str, Any]:
     """The JSON object of an answer; an empty one where it is none."""
     try:
         found = reply.json()

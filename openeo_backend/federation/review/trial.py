@@ -189,6 +189,18 @@ class Trial:
         """A job that ends well, with its results and its log."""
         return parts.finished(self)
 
+    @property
+    def ended(self) -> dict[str, Any]:
+        """The description of the job that ends well.
+
+        :raises OpenEOError: UnexpectedAnswer where it does not.
+        """
+        reply = self.finished["described"]
+        status = self.finished.polls[-1][0] if self.finished.polls else None
+        if status != "finished":
+            raise OpenEOError("UnexpectedAnswer", f"The trial did not come to this: the small job stays '{status}'.")
+        return parts.opened(reply)
+
     @cached_property
     def failing(self) -> Record:
         """A job that fails while it computes, or is refused at its start."""

@@ -31,7 +31,7 @@ def counts_credits(node: Node) -> Verdict:
     billing = node.capabilities.get("billing")
     currency = billing.get("currency") if isinstance(billing, dict) else None
     problems = [] if currency == "credits" else [f"the currency is {currency!r}"]
-    job = answers.of(node.trial.finished["described"])
+    job = node.trial.ended
     if not isinstance(job.get("usage"), dict):
         problems.append("a finished job has no `usage`")
     costs = job.get("costs")
@@ -91,7 +91,7 @@ def blocks_users_without_credits(node: Node) -> Verdict:
 @check("ACC-6", profile="LP", kind="job", source=CREDIT_USAGE)
 def usage_has_units(node: Node) -> Verdict:
     """The usage of jobs has values with the units that the aggregator reads"""
-    usage = answers.of(node.trial.finished["described"]).get("usage")
+    usage = node.trial.ended.get("usage")
     if not isinstance(usage, dict) or not usage:
         return judged(["a finished job has no `usage`"], "", expected="values with units")
     problems = [text for name, metric in usage.items() for text in _wrong(name, metric)]
