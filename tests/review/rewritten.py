@@ -7,6 +7,7 @@ from typing import Any
 
 import netCDF4
 import numpy as np
+from affine import Affine
 from rasterio.io import MemoryFile
 
 
@@ -15,7 +16,8 @@ def tiff(content: bytes, *, bands: int | None = None, east: float = 0, optimized
     with MemoryFile(content) as memory, memory.open() as source:
         pixels, profile = source.read(), source.profile
         count = bands or source.count
-        transform = source.transform.translation(east, 0) * source.transform
+        a, b, c, d, e, f = source.transform[:6]
+        transform = Affine(a, b, c + east, d, e, f)
         tags = [source.tags(band) for band in source.indexes][:count]
     members = {"count": count, "transform": transform, "nodata": profile["nodata"], "crs": profile["crs"]}
     members |= {"dtype": profile["dtype"], "width": profile["width"], "height": profile["height"]}
