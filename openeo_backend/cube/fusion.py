@@ -24,6 +24,9 @@ from dask.highlevelgraph import HighLevelGraph
 #: Values that a step gets at once; its intermediate results stay within the processor's cache.
 STRIP = 131_072
 
+#: Bytes of the blocks of a chain above which they are filled plane by plane, where the chain allows it.
+PLANES_BYTES = 32 * 2**20
+
 Graph = dict[Hashable, Any]
 Place = tuple[slice, ...]
 
@@ -53,6 +56,17 @@ class Fill:
     @property
     def shape(self) -> tuple[int, ...]:
         return tuple(part.stop - part.start for part in self.place)
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def part(self, axis: int, part: slice) -> Fill:
+        """The task for a part of the block."""
+        place = list(self.place)
+        start = place[axis].start
+        place[axis] = slice(start + part.start, start + part.stop)
+        return replace(self, place=tuple(place))
 
     def __call__(self) -> np.ndarray:
         out = np.empty(self.shape, self.dtype)
@@ -207,40 +221,75 @@ class Chain:
         return replace(self, inputs=tuple(moved))
 
     def __call__(self, *blocks: np.ndarray) -> np.ndarray:
-        bound = self._bind(blocks, count())
-        axis = max(
-            (axis for axis in range(len(bound.shape)) if bound.goes_along(axis)),
-            key=lambda axis: bound.shape[axis],
-            default=None,
-        )
-        if axis is None or bound.values <= STRIP:
-            return bound.part(None, slice(None))
-        length = bound.shape[axis]
-        rows = max(1, STRIP * length // max(bound.values, 1))
-        out: np.ndarray | None = None
-        lead = (slice(None),) * axis
-        for start in range(0, length, rows):
-            part = slice(start, min(start + rows, length))
-            values = bound.part(axis, part)
-            if out is None:
-                out = np.empty(bound.shape, values.dtype)
-            out[(*lead, part)] = values
-        assert out is not None
-        return out
+        shape = self._shape(blocks)
+        axis = self._planes(shape)
+        if axis is None:
+            return self._bind(blocks, count()).run()
+        parts = (slice(start, start + 1) for start in range(shape[axis]))
+        return _joined(shape, axis, ((part, self._bind(blocks, count(), axis, part).run()) for part in parts))
 
-    def _bind(self, blocks: Sequence[np.ndarray], numbers: Iterator[int]) -> Bound:
-        inputs: list[Bound | np.ndarray] = []
+    def _shape(self, blocks: Sequence[np.ndarray]) -> tuple[int, ...]:
+        shapes = []
         for one in self.inputs:
             if isinstance(one, Chain):
-                inputs.append(one._bind(blocks, numbers))
+                shapes.append(one._shape(blocks))
+            else:
+                shapes.append(one.shape if isinstance(one, Fill) else blocks[one].shape)
+        return self.step.result_shape(shapes)
+
+    def _planes(self, shape: tuple[int, ...]) -> int | None:
+        """The axis of the result along which large blocks are filled one plane after the other."""
+        if sum(fill.nbytes for fill in self._fills()) <= PLANES_BYTES:
+            return None
+        fitting = [axis for axis in range(len(shape)) if shape[axis] > 1 and self._goes_by_planes(axis)]
+        return max(fitting, key=lambda axis: shape[axis], default=None)
+
+    def _fills(self) -> Iterator[Fill]:
+        for one in self.inputs:
+            if isinstance(one, Chain):
+                yield from one._fills()
             elif isinstance(one, Fill):
-                block = self.buffers.take(next(numbers), one.shape, one.dtype)
-                one.fill(one.place, block)
+                yield one
+
+    def _goes_by_planes(self, axis: int) -> bool:
+        """Whether an axis of the result is one of dates, bands ... of all blocks that are filled, so that each plane
+        is filled once. Files are read in tiles: rows and columns stay together."""
+        for number, one in enumerate(self.inputs):
+            own = self.step.input_axis(number, axis)
+            if isinstance(one, Fill) and (own is None or own >= len(one.shape) - 2):
+                return False
+            if isinstance(one, Chain) and not (one._goes_by_planes(own) if own is not None else not any(one._fills())):
+                return False
+        return True
+
+    def _bind(
+        self, blocks: Sequence[np.ndarray], numbers: Iterator[int], axis: int | None = None, part: slice = slice(None)
+    ) -> Bound:
+        """The chain with its blocks, or with their part along an axis of the result."""
+        inputs: list[Bound | np.ndarray] = []
+        for number, one in enumerate(self.inputs):
+            own = None if axis is None else self.step.input_axis(number, axis)
+            if isinstance(one, Chain):
+                inputs.append(one._bind(blocks, numbers, own, part))
+            elif isinstance(one, Fill):
+                fill = one if own is None else one.part(own, part)
+                block = self.buffers.take(next(numbers), fill.shape, fill.dtype)
+                fill.fill(fill.place, block)
                 inputs.append(block)
             else:
-                inputs.append(blocks[one])
-        shape = self.step.result_shape([one.shape for one in inputs])
-        return Bound(self.call, self.step, inputs, shape)
+                inputs.append(blocks[one] if own is None else blocks[one][(*(slice(None),) * own, part)])
+        return Bound(self.call, self.step, inputs, self.step.result_shape([one.shape for one in inputs]))
+
+
+def _joined(shape: tuple[int, ...], axis: int, parts: Iterator[tuple[slice, np.ndarray]]) -> np.ndarray:
+    """Parts along an axis as one array."""
+    out: np.ndarray | None = None
+    for place, values in parts:
+        if out is None:
+            out = np.empty(shape, values.dtype)
+        out[(*(slice(None),) * axis, place)] = values
+    assert out is not None
+    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,6 +300,20 @@ class Bound:
     step: Step
     inputs: Sequence[Bound | np.ndarray]
     shape: tuple[int, ...]
+
+    def run(self) -> np.ndarray:
+        """The result, strip by strip."""
+        axis = max(
+            (axis for axis in range(len(self.shape)) if self.goes_along(axis)),
+            key=lambda axis: self.shape[axis],
+            default=None,
+        )
+        if axis is None or self.values <= STRIP or not math.prod(self.shape):
+            return self.part(None, slice(None))
+        length = self.shape[axis]
+        rows = max(1, STRIP * length // self.values)
+        parts = (slice(start, min(start + rows, length)) for start in range(0, length, rows))
+        return _joined(self.shape, axis, ((part, self.part(axis, part)) for part in parts))
 
     @property
     def values(self) -> int:

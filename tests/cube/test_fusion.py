@@ -15,6 +15,7 @@ from dask.local import get_sync
 
 from openeo_backend.cube import Cube, Dimension, blocks, fusion
 from openeo_backend.cube.blank import blank
+from openeo_backend.cube.nodata import put_missing
 from openeo_backend.cube.pixels import PixelArray, floating
 
 SHAPE = (4, 3, 40, 50)
@@ -94,6 +95,7 @@ def test_a_chain_gives_what_numpy_gives(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("seed", range(20))
 def test_random_chains_give_the_same_fused_and_not(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fusion, "STRIP", 300)
+    monkeypatch.setattr(fusion, "PLANES_BYTES", 0 if seed % 2 else 1 << 30)
     choose = random.Random(seed)
     one = cube(
         choose.choice([((4,), (3,), (16, 24), (30, 20)), ((4,), (3,), (40,), (50,)), ((4,), (3,), (1, 39), (50,))])
@@ -173,3 +175,31 @@ def test_blanks_are_nan_and_nothing_else_changes(dtype: str) -> None:
     mask = np.array([[False, True, False], [True, False, True]])
     blank(values, mask)
     np.testing.assert_array_equal(values, np.array([[1.5, np.nan, np.inf], [np.nan, 0, np.nan]], dtype))
+
+
+def test_large_blocks_are_loaded_plane_by_plane(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Medians over time need all dates of a band, but one band at a time."""
+    monkeypatch.setattr(fusion, "PLANES_BYTES", 1000)
+    places: list[tuple[int, int]] = []
+
+    def note(place: Sequence[slice], out: np.ndarray) -> None:
+        places.append((out.shape[0], out.shape[1]))
+        made(place, out)
+
+    chunks = ((4,), (3,), (40,), (50,))
+    loaded = cube(chunks)
+    loaded = loaded.patch(data=loaded.data.copy(data=fusion.filled("noted", chunks, np.dtype("uint16"), note)))
+    found = computed(blocks.reduce(loaded, largest, ["t"]).data.data, is_fused=True)
+    assert places == [(4, 1)] * 3
+    np.testing.assert_array_equal(found, np.fmax.reduce(plain(), axis=0))
+
+
+def test_a_mask_without_bands_goes_along_with_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fusion, "PLANES_BYTES", 1000)
+    loaded = cube(((4,), (3,), (40,), (50,)))
+    dark = blocks.reduce(loaded, lambda data: np.asarray(floating(data[1]) < 40), ["bands"])
+    masked = put_missing(loaded, dark.data == 1)
+    found = computed(masked.data.data, is_fused=True)
+    numbers = plain()
+    expected = np.where((numbers[:, 1] < 40)[:, None] | np.isnan(numbers), 0, numbers)
+    np.testing.assert_array_equal(found, expected)
