@@ -131,7 +131,7 @@ class Node:
     @cached_property
     def capabilities(self) -> dict[str, Any]:
         """The document at `/`."""
-        return self.document("/")
+        return self.get_document("/")
 
     @property
     def endpoints(self) -> dict[str, set[str]]:
@@ -223,10 +223,6 @@ class Node:
         if not isinstance(found, dict):
             raise OpenEOError("UnexpectedAnswer", f"GET {path} does not answer with a JSON object.")
         return found
-
-    def document(self, path: str) -> dict[str, Any]:
-        """As :meth:`get_document`, without a token."""
-        return self.get_document(path)
 
     def once(self, name: str, compute: Callable[[], Any]) -> Any:
         """What several checks need, computed by the first of them."""
