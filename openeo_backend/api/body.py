@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 from flask import request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from openeo_backend.errors import OpenEOError
+
+#: The escape of NUL; after a pair of backslashes it is text that looks like it.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def json_body() -> dict[str, Any]:
@@ -64,7 +68,9 @@ def _parse(raw: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise _invalid(f"The request body is not UTF-8 text (byte {error.start}).") from None
     try:
-        body = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_once)
+        body = json.loads(
+            text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole, object_pairs_hook=_once
+        )
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise _invalid(f"The request body is not JSON: {error.msg} at {where}.") from None
@@ -88,6 +94,11 @@ def _finite(token: str) -> float:
     return value
 
 
+def _whole(token: str) -> int:
+    _finite(token)  # whoever compares it or divides by it makes a float of it
+    return int(token)
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
@@ -104,7 +115,7 @@ def _storable(body: Any) -> bool:
         text.encode("utf-8")
     except UnicodeEncodeError:
         return False
-    return "\\u0000" not in text
+    return _NUL.search(text) is None
 
 
 def _kind(value: Any) -> str:

@@ -25,7 +25,7 @@ KNOWN = frozenset({"max_runtime", "memory", "soft_errors", "log_level"})
 FEDERATED = frozenset({"split_strategy", "tile_grid"})
 FEDERATED_PREFIXES = ("_agg_", "federation:")
 
-_DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
+_DURATION = re.compile(r"P(?:(\d{1,9})D)?(?:T(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})S)?)?", re.ASCII)
 
 
 #: Megabytes of the units that amounts of memory are given in; a bare number is in MB.

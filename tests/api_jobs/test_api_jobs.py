@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -110,6 +111,27 @@ def test_bad_requests_have_their_standard_errors(ada: Any, body: dict[str, Any],
     found = code(ada("POST", "/jobs", json=body), 400)
     assert said is None or found == said
     assert ada("GET", "/jobs").get_json()["jobs"] == []
+
+
+@pytest.mark.parametrize("member", ["budget", "max_runtime", "memory"])
+@pytest.mark.parametrize("number", ["9" * 400, "-" + "9" * 400, "9" * 5000])
+def test_numbers_that_no_float_holds_are_refused(ada: Any, member: str, number: str) -> None:
+    body = json.dumps({"process": GRAPH, member: 0}).replace(f'"{member}": 0', f'"{member}": {number}')
+    response = ada("POST", "/jobs", data=body, content_type="application/json")
+    assert code(response, 400) == "RequestInvalid"
+    assert "too large" in response.get_json()["message"]
+
+
+@pytest.mark.parametrize("runtime", [f"P{'9' * 400}D", f"PT{'9' * 5000}S", "P\u0661D"])
+def test_durations_without_end_are_refused(ada: Any, runtime: str) -> None:
+    assert code(ada("POST", "/jobs", json={"process": GRAPH, "max_runtime": runtime}), 400) == "RequestInvalid"
+
+
+def test_a_text_may_look_like_an_escaped_nul(ada: Any) -> None:
+    text = "data.replace('\\u0000', '')"
+    response = ada("POST", "/jobs", json={"process": GRAPH, "description": text})
+    assert response.status_code == 201, response.text
+    assert ada("GET", f"/jobs/{response.headers['OpenEO-Identifier']}").get_json()["description"] == text
 
 
 def test_a_job_may_name_a_collection_that_does_not_exist_until_it_is_started(ada: Any) -> None:
