@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Flask, Response, g, jsonify, request
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, TimeoutError
 from werkzeug.exceptions import HTTPException
 
 from openeo_backend.api.urls import VERSIONS
@@ -31,6 +32,8 @@ def register(app: Flask) -> None:
     """Answer every exception of `app` as an openEO error."""
     app.register_error_handler(OpenEOError, answer)
     app.register_error_handler(HTTPException, _answer_http)
+    for kind in (OperationalError, InterfaceError, InternalError, TimeoutError):
+        app.register_error_handler(kind, _answer_without_database)
     app.register_error_handler(Exception, _answer_internal)
 
 
@@ -79,6 +82,18 @@ def _answer_http(error: HTTPException) -> Response:
         if name in ("Allow", "Content-Range", "Retry-After"):
             response.headers[name] = value
     return response
+
+
+def _answer_without_database(error: Exception) -> Response:
+    """The database is away, does not accept connections or changes, or all connections are in use."""
+    log.error("%s %s: the database failed: %s", request.method, request.path, str(error).splitlines()[0])
+    busy = OpenEOError(
+        "InfrastructureBusy",
+        "The server cannot use its database at the moment.",
+        hint="Try again in some seconds. What was asked for may have been done nevertheless.",
+        data={"retry_after": 2},
+    )
+    return answer(busy)
 
 
 def _answer_internal(error: Exception) -> Response:

@@ -114,7 +114,8 @@ class Provider:
 
         # Before the keys are asked for: who sends what is void anyway causes no request to the provider.
         jwt.check_claims(token.claims, self.settings, self._clock())
-        keys = candidates(self._issuer.keys(lambda keys: bool(candidates(keys))))
+        # A key under the same id that did not sign it may be a mistake of the provider, which it mends.
+        keys = candidates(self._issuer.keys(lambda keys: jwt.is_signed(token, algorithm, candidates(keys))))
         if not jwt.is_signed(token, algorithm, keys):
             reason = "is not what its key would make" if keys else "was made with a key that the provider does not have"
             raise refuse(f"The signature of the token {reason}.")

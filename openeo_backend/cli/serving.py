@@ -35,12 +35,13 @@ class Role:
     body: Callable[[], int]
     pid: int = 0
     started: float = 0.0
+    starts: int = 0
 
 
 def supervise(settings: Settings, workers: int) -> int:
     """Run the API and `workers` worker processes until a signal says stop; the exit status.
 
-    A child that dies is started again; when the API cannot start at all, everything stops.
+    A child that dies is started again until it goes on; when the API cannot start at first, everything stops.
     """
     from openeo_backend.api.gunicorn import bind
     from openeo_backend.backend import Backend
@@ -102,7 +103,7 @@ def work(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     backend = Backend.open(settings)
-    warm_up()
+    threading.Thread(target=warm_up, daemon=True).start()  # a stop does not wait for it
     Worker(backend.store, backend.objects, backend.runner, settings, backend.stored).run(stop)
     backend.close()
     return 0
@@ -139,7 +140,9 @@ def _watch(roles: list[Role]) -> int:
             continue
         code = os.waitstatus_to_exitcode(wait_status)
         logger.error("the %s process ended with status %s", role.name, code)
-        if role.name == "api" and code > 0 and time.monotonic() - role.started < SHORT_LIFE:
+        # later ones may find a database or a catalog away that comes back
+        is_first = role.starts == 1 and time.monotonic() - role.started < SHORT_LIFE
+        if role.name == "api" and code > 0 and is_first:
             status = code
             stop()
         else:
@@ -151,6 +154,7 @@ def _watch(roles: list[Role]) -> int:
 
 def _start(role: Role) -> None:
     role.started = time.monotonic()
+    role.starts += 1
     parent = os.getpid()
     role.pid = os.fork()
     if role.pid:

@@ -39,6 +39,9 @@ StoredProcesses = Callable[[str], Mapping[str, Any]]
 #: Seconds between tries to reach the database at the end of an attempt.
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 
+#: Seconds for which a file of a result is tried to be stored in a storage elsewhere.
+STORE_SECONDS = 60.0
+
 
 class Attempt:
     """A claimed job on its way to its end. `beat` is called from outside while it runs."""
@@ -170,7 +173,7 @@ class Attempt:
     def _hear(self, event: Event) -> None:
         if event.kind == "log":
             with self._news:
-                self._entries.append({"time": _time(), **event.data})
+                self._entries.append({"time": clock.moment(), **event.data})
         elif event.kind == "usage":
             with self._news:
                 self._usage |= event.data
@@ -188,16 +191,19 @@ class Attempt:
         if self.lease.job.remote:
             result["remote_processes"] = told(self.lease.job.remote)
         size = sum(file["size"] for file in files)
-        self._tell("info", f"The job finished: {len(files)} file(s), {size} bytes, {self._seconds():.1f} seconds.")
+        message = f"The job finished: {len(files)} file(s), {size} bytes, {self._seconds():.1f} seconds."
+        # not among the news, which may be sent although publishing fails then
+        entry = {"level": "info", "time": clock.moment(), "message": message}
         usage = {"storage": {"value": size, "unit": "b"}, **self._usage, **outcome.usage}
         if self._objects.is_remote:
             received = usage.get("network", {}).get("value", 0)
             usage["network"] = {"value": received + size, "unit": "b"}
-        self._end(lambda entries: self._queue.publish(self.lease, result, self._used(usage), entries))
+        self._end(lambda entries: self._queue.publish(self.lease, result, self._used(usage), [*entries, entry]))
 
     def _fail(self, error: Mapping[str, Any], lost: str | None = None, usage: Mapping[str, Any] | None = None) -> None:
         """End as error; after the loss of the child, which another attempt may survive, perhaps not yet."""
-        entry: dict[str, Any] = {"level": "error", "time": _time(), "code": error["code"], "message": error["message"]}
+        entry: dict[str, Any] = {"level": "error", "time": clock.moment(), "code": error["code"]}
+        entry["message"] = error["message"]
         # Errors name nodes from the outermost graph inwards, log entries the other way round.
         entry["path"] = list(reversed(error.get("path") or []))
         entry |= {name: error[name] for name in ("data", "links", "stacktrace") if error.get(name)}
@@ -222,7 +228,7 @@ class Attempt:
             self._fail({"code": "ProcessParameterInvalid", "message": message})
             return
         message = f"The job waits for the results of {name(results)}, which are not there yet."
-        entry = {"level": "info", "time": _time(), "message": message}
+        entry = {"level": "info", "time": clock.moment(), "message": message}
         self._end(lambda entries: self._queue.wait(self.lease, results, [*entries, entry]))
 
     def _files(self, outcome: Outcome) -> list[dict[str, Any]]:
@@ -239,8 +245,29 @@ class Attempt:
             raise RuntimeError(f"the run names a file {file['name']!r} that it did not write")
         key = trash.prefix(self.lease.job.id, self.lease.attempt) + file["name"]
         file["checksum"] = file.get("checksum") or _checksum(path)
-        file["size"] = self._objects.put(key, path)
+        file["size"] = self._store(key, path)
         return file
+
+    def _store(self, key: str, path: Path) -> int:
+        """Store a file and see that it is there; its size. A storage elsewhere may be away, or forgetful, for a moment.
+
+        :raises OpenEOError: StorageFailure.
+        """
+        end = time.monotonic() + (STORE_SECONDS if self._objects.is_remote else 0.0)
+        tries = 0
+        while True:
+            try:
+                size = self._objects.put(key, path)
+                if not self._objects.is_remote or self._objects.size(key) == size:
+                    return size
+                problem = OpenEOError("StorageFailure", f"The storage does not have the file '{path.name}' put there.")
+            except OpenEOError as error:
+                problem = error
+            if time.monotonic() > end or self._is_lost:
+                raise problem
+            log.warning("job %s: trying to store again: %s", self.lease.job.id, problem)
+            time.sleep(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
+            tries += 1
 
     def _end(self, action: Callable[[list[Mapping[str, Any]]], bool]) -> None:
         """End the job with the news that are left; when it is not ours any more, clear away what was made."""
@@ -276,10 +303,10 @@ class Attempt:
 
     def _tell(self, level: str, message: str) -> None:
         with self._news:
-            self._entries.append({"level": level, "time": _time(), "message": message})
+            self._entries.append({"level": level, "time": clock.moment(), "message": message})
 
     def _used(self, usage: Mapping[str, Any]) -> dict[str, Any]:
-        return {"duration": {"value": round(self._seconds(), 3), "unit": "seconds"}, **usage}
+        return {**usage, "duration": {"value": round(self._seconds(), 3), "unit": "seconds"}}
 
     def _seconds(self) -> float:
         return time.monotonic() - self._started
@@ -288,10 +315,6 @@ class Attempt:
 def internal(id: str) -> str:
     """What users are told of a failure that is not theirs."""
     return f"The server failed for a reason that is not yours. Please report the id {id} to its operator."
-
-
-def _time() -> str:
-    return clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _checksum(path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 
 ROOT = "/openeo/1.2"
 
@@ -97,6 +98,21 @@ def test_internal_failures_tell_only_an_id(client: FlaskClient, backend: Any, ca
     assert "secret" not in response.text
     assert response.json["id"] in response.json["message"]
     assert any("secret detail" in str(record.exc_info) for record in caplog.records)
+
+
+@pytest.mark.parametrize("kind", [OperationalError, InternalError, InterfaceError])
+def test_a_database_that_is_away_is_told_as_such(
+    client: FlaskClient, backend: Any, kind: type[DBAPIError], caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> None:
+        raise kind("SELECT secret", {}, Exception("the database is read only"))
+
+    backend.processes.listed = broken
+    response = client.get(f"{ROOT}/processes")
+    assert_error(response, 503, "InfrastructureBusy")
+    assert response.headers["Retry-After"] == "2"
+    assert "secret" not in response.text
+    assert "the database is read only" in caplog.text
 
 
 def test_errors_are_in_the_operators_log(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:

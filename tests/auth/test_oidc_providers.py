@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from token_issuer import Accepting, Clock, TokenIssuer, issuing, signed
+from token_issuer import Accepting, Clock, TokenIssuer, issuing, jwk, signed
 
 from openeo_backend.auth.oidc import user_id
 from openeo_backend.auth.user import User
@@ -87,6 +87,20 @@ def test_the_same_key_id_with_another_key(
     assert code(accepting({"test": issuer}), "test", issuer.token(kid="two", now=clock.now)) == "TokenInvalid"
     token = signed(other_rsa_key, {"alg": "RS256", "kid": "two"}, issuer.claims(clock.now))
     assert code(accepting({"test": issuer}), "test", token) == "TokenInvalid"
+
+
+def test_a_wrong_key_that_is_published_for_a_moment_locks_nobody_out_for_long(
+    issuer: TokenIssuer, other_rsa_key: rsa.RSAPrivateKey, accepting: Accepting, clock: Clock
+) -> None:
+    verify = accepting({"test": issuer})
+    issuer.published = [jwk(other_rsa_key, kid="one", use="sig")]
+    assert code(verify, "test", issuer.token(now=clock.now)) == "TokenInvalid"
+    issuer.published = None
+    clock.now += 59
+    assert code(verify, "test", issuer.token(now=clock.now)) == "TokenInvalid"
+    assert issuer.count("/jwks") == 1
+    clock.now += 2
+    assert code(verify, "test", issuer.token(now=clock.now)) == ""
 
 
 @pytest.fixture

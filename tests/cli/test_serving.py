@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from openeo_backend.cli import serving
+
 
 def children(pid: int) -> list[int]:
     """Processes below a process, all generations."""
@@ -86,6 +88,32 @@ def test_a_killed_child_is_replaced_and_a_stop_leaves_nothing(server: tuple[subp
     while left := [pid for pid in everything if _alive(pid)]:
         assert time.monotonic() < end, left
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize(("starts", "goes_on"), [(1, False), (2, True)])
+def test_an_api_that_cannot_start_again_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, starts: int, goes_on: bool
+) -> None:
+    """A database that is away when the api is started again comes back; settings that are wrong at first do not."""
+    begun: list[int] = []
+
+    def start(role: serving.Role) -> None:
+        begun.append(role.starts)
+        role.starts += 1
+        role.started = time.monotonic()
+        words = "exit 3" if len(begun) < 3 else "kill $PPID; exit 3"
+        role.pid = os.posix_spawn("/bin/sh", ["sh", "-c", words], os.environ)
+
+    monkeypatch.setattr(serving, "_start", start)
+    role = serving.Role("api", lambda: 0, starts=starts - 1)
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        status = serving._watch([role])
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+    assert (len(begun) > 1) == goes_on
+    assert status == (0 if goes_on else 3)
 
 
 def _parent(pid: int) -> int:
