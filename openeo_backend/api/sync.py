@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from openeo_backend.api.share import Shares
-from openeo_backend.observe.clock import timestamp
+from openeo_backend.observe.clock import moment
 from openeo_backend.run.request import Event, Outcome
 from openeo_backend.settings import Settings
 
@@ -64,16 +64,16 @@ class Journal:
         if len(self.entries) >= MOST_ENTRIES:
             self.dropped += 1
             return
-        self.entries.append({"time": timestamp(), **entry})
+        self.entries.append({"time": moment(), **entry})
 
     def close(self, outcome: Outcome) -> list[dict[str, Any]]:
         """All entries; the last one tells how it ended where it failed."""
         if self.dropped:
             message = f"{self.dropped} further log entries were dropped."
-            self.entries.append({"level": "warning", "message": message, "time": timestamp()})
+            self.entries.append({"level": "warning", "message": message, "time": moment()})
         error = outcome.error
         if error and not any(entry.get("level") == "error" for entry in self.entries[-3:]):
-            entry = {"level": "error", "time": timestamp(), "code": error["code"], "message": error["message"]}
+            entry = {"level": "error", "time": moment(), "code": error["code"], "message": error["message"]}
             if error.get("path"):
                 entry["path"] = list(reversed(error["path"]))  # logs name the origin first
             self.entries.append(entry)

@@ -117,6 +117,6 @@ def _name(job: Job) -> str:
 
 
 def _entry(message: str, hint: str | None) -> dict[str, Any]:
-    time = clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    time = clock.moment()
     told = f"{message} {hint}" if hint else message
     return {"level": "error", "time": time, "code": "JobNotFinished", "message": told, "path": []}

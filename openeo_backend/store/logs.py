@@ -37,7 +37,7 @@ def rank(entry: Entry) -> int:
 
 def append(connection: Connection, table: Table, source: str, count: int, entries: list[Entry]) -> None:
     """Write entries whose numbers end at `count`: the caller has counted them in a row it holds locked."""
-    time = clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    time = clock.moment()
     column = table.c[table.primary_key.columns.keys()[0]]
     first = count - len(entries) + 1
     rows = [

@@ -92,7 +92,10 @@ def two_files(request: RunRequest, hear: Hear, is_cancelled: Asked) -> Outcome:
     (request.folder / "a.tif").write_bytes(b"first")
     (request.folder / "b.json").write_bytes(b"{}")
     files = ({"name": "a.tif", "media_type": "image/tiff"}, {"name": "b.json", "media_type": "application/json"})
-    return Outcome(files=files, usage={"cpu": {"value": 2, "unit": "cpu-seconds"}})
+    # what the child took is less than what the job took
+    return Outcome(
+        files=files, usage={"cpu": {"value": 2, "unit": "cpu-seconds"}, "duration": {"value": 0, "unit": "seconds"}}
+    )
 
 
 def test_a_job_finishes_with_its_files(
@@ -120,6 +123,7 @@ def test_a_job_finishes_with_its_files(
     assert job.usage["cpu"] == {"value": 2, "unit": "cpu-seconds"}
     assert job.usage["storage"] == {"value": 7, "unit": "b"}
     assert job.usage["duration"]["unit"] == "seconds"
+    assert job.usage["duration"]["value"] > 0
     said = [entry["message"] for entry in log(store, id)]
     assert said[:2] == ["The job started.", "Reading."]
     assert "Details." not in said
