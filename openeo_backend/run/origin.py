@@ -45,8 +45,11 @@ def derived(job: Made, places: Places) -> list[dict[str, Any]]:
 def processing(job: Made) -> dict[str, Any]:
     """Members of the processing extension: the graph, when it was computed, and by what."""
     origin = provenance(job)
+    expression: dict[str, Any] = {"format": "openeo", "expression": job.process}
+    if remote := (job.result or {}).get("remote_processes"):
+        expression["remote_processes"] = remote
     found = {
-        "processing:expression": {"format": "openeo", "expression": job.process},
+        "processing:expression": expression,
         "processing:lineage": " ".join(origin.get("notes") or ()) or None,
         "processing:software": origin.get("software"),
         "processing:datetime": origin.get("computed"),
