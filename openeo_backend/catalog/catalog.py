@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
@@ -16,6 +17,7 @@ from openeo_backend.catalog.bound import Least, least, published_area, refuse
 from openeo_backend.catalog.describe import describe, dimension_names
 from openeo_backend.catalog.documents import Documents, Door
 from openeo_backend.catalog.exported import ExportedSource
+from openeo_backend.catalog.fresh import KEPT, PAUSE
 from openeo_backend.catalog.grd.load import load_grd, needs_imaging
 from openeo_backend.catalog.hrefs import Gate, is_url
 from openeo_backend.catalog.item import Item
@@ -71,7 +73,7 @@ class Catalog:
         if settings.exports:
             exported = ExportedSource(settings.exports, door, settings.max_items)
             self._sources.append(Published(exported, settings.collections, grows=True))
-        self._described: dict[str, dict[str, Any]] = {}
+        self._described: dict[str, tuple[float, dict[str, Any]]] = {}
         unknown = set(settings.collections) - {id for source in self._sources for id in source.source.ids()}
         if unknown and self._sources:
             raise SettingsError(
@@ -111,10 +113,13 @@ class Catalog:
         :raises OpenEOError: CollectionNotFound, also for one that may not be seen.
         """
         source = self._source(id)
-        if id not in self._described or source.grows:
-            found = describe(source.collection(id), source.sample(id), source.settings(id), source.complete())
-            self._described[id] = federated(found) if self._settings.summaries == "federated" else found
-        return dict(self._described[id])
+        until, known = self._described.get(id, (0.0, {}))
+        if time.monotonic() >= until or source.grows:
+            sample = source.sample(id)
+            known = describe(source.collection(id), sample, source.settings(id), source.complete())
+            known = federated(known) if self._settings.summaries == "federated" else known
+            self._described[id] = (time.monotonic() + (KEPT if sample else PAUSE), known)
+        return dict(known)
 
     def require(self, id: str) -> None:
         """Whether a collection may be loaded.
@@ -237,7 +242,8 @@ class Catalog:
         handles = Handles(self._door)
         soft = (lambda message: env.log("warning", message)) if env.options.get("soft_errors") else None
         series = Series(gate, handles, soft)
-        items = series.complete(find(source, id, search, self._settings.max_items))
+        found = find(source, id, search, self._settings.max_items, lambda message: env.log("warning", message))
+        items = series.complete(found)
         sample = series.complete(_newest(source.sample(id)))
         bands = _choose(collection, [*sample, *_newest(items)], request, env.hint, id)
         items = series.unfold(items, bands, search.interval)

@@ -9,6 +9,7 @@ from typing import Any
 from openeo_backend.catalog.item import Item
 from openeo_backend.catalog.patch import merge_patch
 from openeo_backend.catalog.sources import ItemQuery, Source
+from openeo_backend.catalog.viewer import not_found
 from openeo_backend.settings import CollectionSettings
 
 
@@ -24,7 +25,7 @@ class Published:
         self.source = source
         self.grows = grows
         self._settings = settings
-        self._names: dict[str, str] | None = None
+        self._names: tuple[list[str], dict[str, str]] = ([], {})
 
     @property
     def root(self) -> Path | None:
@@ -32,35 +33,43 @@ class Published:
 
     def names(self) -> dict[str, str]:
         """Ids of the source by the ids under which they are published."""
-        if self._names is not None and not self.grows:
-            return self._names
+        ids, known = self.source.ids(), self._names
+        if known[0] == ids:
+            return known[1]
         found: dict[str, str] = {}
-        for inner in self.source.ids():
+        for inner in ids:
             own = self._settings.get(inner)
             found.setdefault((own.id if own else None) or inner, inner)
-        self._names = found
+        self._names = (ids, found)
         return found
 
     def settings(self, id: str) -> CollectionSettings:
         """The settings of a published collection."""
-        return self._settings.get(self.names()[id], CollectionSettings())
+        return self._settings.get(self._inner(id), CollectionSettings())
+
+    def _inner(self, id: str) -> str:
+        """The id in the source of a published collection, which may have just gone from there."""
+        found = self.names().get(id)
+        if found is None:
+            raise not_found(id)
+        return found
 
     def ids(self) -> list[str]:
         return list(self.names())
 
     def collection(self, id: str) -> Mapping[str, Any]:
-        inner = self.names()[id]
+        inner = self._inner(id)
         changed: dict[str, Any] = merge_patch(self.source.collection(inner), self.settings(id).metadata)
         return {**changed, "id": id}
 
     def items(self, id: str, query: ItemQuery) -> list[Item]:
-        return self.source.items(self.names()[id], query)
+        return self.source.items(self._inner(id), query)
 
     def sample(self, id: str) -> list[Item]:
-        return self.source.sample(self.names()[id])
+        return self.source.sample(self._inner(id))
 
     def complete(self) -> bool:
         return self.source.complete()
 
     def queryables(self, id: str) -> Mapping[str, Any] | None:
-        return self.source.queryables(self.names()[id])
+        return self.source.queryables(self._inner(id))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -67,14 +67,17 @@ def around(geometry: BaseGeometry) -> BaseGeometry:
     return shapely.union_all(parts)
 
 
-def find(source: Source, id: str, search: Search, most: int) -> list[Item]:
+def find(
+    source: Source, id: str, search: Search, most: int, tell: Callable[[str], None] = lambda message: None
+) -> list[Item]:
     """The items of a load, oldest first.
 
+    :param tell: told what seems to be wrong with what was found.
     :raises OpenEOError: NoDataAvailable, with what was asked for, what there is, and how many items each condition
         removed.
     """
     wanted = filters.conditions(search.properties)
-    query = ItemQuery(search.lonlat(), search.times(), filters.to_cql2(wanted), most)
+    query = ItemQuery(search.lonlat(), search.times(), filters.to_cql2(wanted), most, tell)
     counts: list[str] = []
     found = _within(source.items(id, query), search.times())
     for name, condition in wanted.items():

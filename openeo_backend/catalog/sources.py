@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -39,6 +39,9 @@ class ItemQuery:
 
     most: int = 20_000
     """More items than this are an error."""
+
+    tell: Callable[[str], None] = field(default=lambda message: None, compare=False)
+    """Told what seems to be wrong with what was found."""
 
 
 class Source(Protocol):

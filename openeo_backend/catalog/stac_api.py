@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from threading import Lock
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -13,6 +12,7 @@ import numpy as np
 import shapely
 
 from openeo_backend.catalog.documents import Documents
+from openeo_backend.catalog.fresh import Fresh
 from openeo_backend.catalog.hrefs import resolve
 from openeo_backend.catalog.item import Item, read_item
 from openeo_backend.catalog.shape import is_collection
@@ -48,8 +48,9 @@ class ApiSource:
         self._posts = any(str(link.get("method", "GET")).upper() == "POST" for link in searches)
         self._search = resolve(address, str(searches[0]["href"])).split("?", 1)[0]
         self._data = (links(document, address, "data") or [f"{address.rstrip('/')}/collections"])[0].split("?", 1)[0]
+        self._collections = Fresh(self._read_collections)
         self._lock = Lock()
-        self._samples: dict[str, list[Item]] = {}
+        self._samples: dict[str, Fresh[list[Item]]] = {}
 
     @property
     def filters(self) -> bool:
@@ -57,8 +58,7 @@ class ApiSource:
         text = " ".join(self._conforms)
         return "item-search#filter" in text and "cql2-json" in text and self._posts
 
-    @cached_property
-    def _collections(self) -> dict[str, Mapping[str, Any]]:
+    def _read_collections(self) -> dict[str, Mapping[str, Any]]:
         found: dict[str, Mapping[str, Any]] = {}
         if self._only is not None:
             for id in self._only:
@@ -80,20 +80,26 @@ class ApiSource:
         return {**collection, "links": relations}
 
     def ids(self) -> list[str]:
-        return list(self._collections)
+        return list(self._collections.get())
 
     def collection(self, id: str) -> Mapping[str, Any]:
-        return self._collections[id]
+        """:raises OpenEOError: CollectionNotFound, for one that is gone since its id was told."""
+        found = self._collections.get().get(id)
+        if found is None:
+            raise OpenEOError("CollectionNotFound", f"The STAC API at {self._address} has no collection '{id}' now.")
+        return found
 
     def complete(self) -> bool:
         return False
 
     def sample(self, id: str) -> list[Item]:
         with self._lock:
-            if id not in self._samples:
-                documents = next(self._pages({"collections": [id], "limit": 10}), ())
-                self._samples[id] = [self._item(document, id) for document in documents]
-            return self._samples[id]
+            sample = self._samples.setdefault(id, Fresh(lambda: self._read_sample(id)))
+        return sample.get()
+
+    def _read_sample(self, id: str) -> list[Item]:
+        documents = next(self._pages({"collections": [id], "limit": 10}), ())
+        return [self._item(document, id) for document in documents]
 
     def queryables(self, id: str) -> Mapping[str, Any] | None:
         rel = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
@@ -103,17 +109,18 @@ class ApiSource:
     def items(self, id: str, query: ItemQuery) -> list[Item]:
         body = self._body(id, query)
         try:
-            return self._found(id, body, query.most)
+            return self._found(id, body, query)
         except OpenEOError as error:
             if "filter" not in body or error.code != "UrlNotReachable":
                 raise
             # The API may not know the property. The conditions are evaluated on the items in any case.
-            return self._found(id, {k: v for k, v in body.items() if not k.startswith("filter")}, query.most)
+            return self._found(id, {k: v for k, v in body.items() if not k.startswith("filter")}, query)
 
-    def _found(self, id: str, body: dict[str, Any], most: int) -> list[Item]:
+    def _found(self, id: str, body: dict[str, Any], query: ItemQuery) -> list[Item]:
         found: dict[str, Item] = {}
-        read = 0
-        for page in self._pages(body):
+        read, most = 0, query.most
+        counts: list[int] = []
+        for page in self._pages(body, counts):
             read += len(page)
             if read > 2 * most:  # some APIs repeat items at the edges of pages
                 raise too_many(id, most)
@@ -122,6 +129,8 @@ class ApiSource:
                 found.setdefault(item.id, item)
             if len(found) > most:
                 raise too_many(id, most)
+        if counts and read < counts[0]:
+            query.tell(f"{id}: {counts[0]} items match according to the STAC API, and it gave {read} of them.")
         return sorted(found.values(), key=lambda item: (item.start, item.id))
 
     def _item(self, document: Mapping[str, Any], id: str) -> Item:
@@ -139,8 +148,23 @@ class ApiSource:
             body |= {"filter": query.filter, "filter-lang": "cql2-json"}
         return body
 
-    def _pages(self, body: dict[str, Any]) -> Iterator[list[Mapping[str, Any]]]:
-        """Pages of item documents, following `next` links of either method."""
+    def _count(self, page: Mapping[str, Any], number: int, counts: list[int] | None) -> None:
+        told, matched = page.get("numberReturned"), page.get("numberMatched")
+        if isinstance(told, int) and number < told:
+            raise OpenEOError(
+                "FileContentInvalid",
+                f"The STAC API at {self._address} says that it returns {told} items, and returns {number}.",
+                hint="Try again; if it stays so, tell who runs it.",
+            )
+        if counts is not None and isinstance(matched, int):
+            counts.append(matched)
+
+    def _pages(self, body: dict[str, Any], counts: list[int] | None = None) -> Iterator[list[Mapping[str, Any]]]:
+        """Pages of item documents, following `next` links of either method.
+
+        :param counts: is given the numbers of matching items that the pages tell.
+        :raises OpenEOError: FileContentInvalid, also for pages that have fewer items than they say.
+        """
         method, url = ("POST" if self._posts else "GET"), self._search
         if not self._posts:
             url = f"{url}?{urlencode(_query(body))}"
@@ -151,6 +175,7 @@ class ApiSource:
             features = page.get("features")
             if not isinstance(features, list):
                 raise OpenEOError("FileContentInvalid", f"The STAC API at {self._address} answers without features.")
+            self._count(page, len(features), counts)
             yield features
             following = next((link for link in page.get("links") or () if link.get("rel") == "next"), None)
             if following is None or not features:
