@@ -71,7 +71,7 @@ def refuse(samples: float, limit: float, what: str, *, at_least: bool = False) -
         "ProcessGraphComplexity",
         f"The graph reads {'at least ' if at_least else ''}{samples / 1e6:,.0f} million samples ({what}); "
         f"the limit for this kind of request is {limit / 1e6:,.0f} million.",
-        hint="Use a batch job, or a smaller extent, fewer dates or fewer bands.",
+        hint="Use a smaller extent, fewer dates or fewer bands. Batch jobs may read more than synchronous requests.",
     )
 
 

@@ -57,7 +57,7 @@ def _ended(ending: Ending, request: RunRequest, settings: Settings) -> Outcome:
         error = OpenEOError(
             "RequestTimeout",
             f"The computation took longer than the {request.seconds:g} seconds it may take.",
-            hint="Use a batch job, a smaller extent, or a larger max_runtime.",
+            hint="Use a smaller extent, fewer dates or fewer bands, or a batch job with a larger max_runtime.",
         )
     elif ending.kind == "memory":
         error = OpenEOError(
