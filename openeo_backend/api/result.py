@@ -129,7 +129,8 @@ def _run(run: RunRequest, user: User, plan: str, budget: float | None) -> tuple[
         usage=journal.usage,
         charged=outcome.lost is None and is_charged(outcome.error),
     )
-    journal.add(_used(journal.usage))
+    if journal.usage:
+        journal.add(_used(journal.usage))
     if entry := accounts.entry(ended):
         journal.add(entry)
     entries = journal.close(outcome)
@@ -146,7 +147,7 @@ def _used(usage: Mapping[str, Any]) -> dict[str, Any]:
     told = (f"{name} {metric['value']:,.6g} {metric['unit']}" for name, metric in usage.items())
     return {
         "level": "info",
-        "message": f"Used: {', '.join(told) or 'nothing that was measured'}.",
+        "message": f"Used: {', '.join(told)}.",
         "usage": dict(usage),
     }
 

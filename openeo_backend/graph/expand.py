@@ -13,6 +13,9 @@ from openeo_backend.graph.parse import MAX_DEPTH, MAX_NODES, parse
 #: How deep stored processes may call each other.
 MAX_CALLS = 16
 
+#: Most elements (of arrays, objects, and arguments themselves) that the nodes of all calls may have together.
+MAX_ELEMENTS = 2_000_000
+
 Lookup = Callable[[str, str | None], Mapping[str, Any] | None]
 """`lookup(process_id, namespace)`: a stored process (`process_graph`, `parameters`), or None for a predefined one."""
 
@@ -126,6 +129,7 @@ class _Expansion:
         self.max_nodes = max_nodes
         self.max_depth = max_depth
         self.count = 0
+        self.elements = 0
         self.parsed: dict[tuple[str, str | None], Graph] = {}
 
     def graph(self, graph: Graph, calls: tuple[str, ...], path: tuple[NodeRef, ...] = ()) -> Graph:
@@ -197,6 +201,7 @@ class _Expansion:
             inner = self.graph(body, (*calls, name))
         except OpenEOError as error:
             raise error.at(here) from None
+        self.measure(inner, values)
         prefix = f"{node.id}."
         for part in inner:
             arguments = {key: _rename(value, prefix) for key, value in part.arguments.items()}
@@ -204,11 +209,55 @@ class _Expansion:
             nodes[renamed.id] = _bind_node(renamed, values, self.own)
         return FromNode(prefix + inner.result)
 
+    def measure(self, inner: Graph, values: Mapping[str, Any]) -> None:
+        """Count what a call adds to the graph, before it is added: values double at each call that uses them twice.
+
+        :raises OpenEOError: ProcessGraphComplexity for too many elements, or nested too deeply.
+        """
+        sizes = {name: _size(value, {}) for name, value in values.items()}
+        for part in inner:
+            for value in part.arguments.values():
+                elements, depth = _size(value, sizes)
+                self.elements += elements
+                if self.elements > MAX_ELEMENTS:
+                    raise OpenEOError(
+                        "ProcessGraphComplexity",
+                        f"With its user-defined processes expanded arguments have more than {MAX_ELEMENTS} elements.",
+                        hint="Hand large values to fewer user-defined processes.",
+                    )
+                if depth > self.max_depth:
+                    raise OpenEOError(
+                        "ProcessGraphComplexity",
+                        "With its user-defined processes expanded arguments are nested more than "
+                        f"{self.max_depth} levels deep.",
+                    )
+
     def body(self, node: Node, stored: Mapping[str, Any]) -> Graph:
         key = (node.process, node.namespace)
         if key not in self.parsed:
             self.parsed[key] = parse(stored.get("process_graph"), max_nodes=self.max_nodes, max_depth=self.max_depth)
         return self.parsed[key]
+
+
+def _size(value: Any, parameters: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
+    """The number of elements of a value, and its depth, once values of these sizes take the place of parameters."""
+    elements, deepest = 0, 0
+    stack = [(value, 0)]
+    while stack:
+        value, depth = stack.pop()
+        elements += 1
+        if isinstance(value, FromParameter):
+            more, deeper = parameters.get(value.name, (0, 0))
+            elements, depth = elements + more, depth + deeper
+        elif isinstance(value, Graph):
+            inner = [value.bound, *(node.arguments for node in value)]
+            stack += [(part, depth + 1) for arguments in inner for part in arguments.values()]
+        elif isinstance(value, Mapping):
+            stack += [(part, depth + 1) for part in value.values()]
+        elif isinstance(value, list):
+            stack += [(part, depth + 1) for part in value]
+        deepest = max(deepest, depth)
+    return elements, deepest
 
 
 def _rename(value: Any, prefix: str) -> Any:

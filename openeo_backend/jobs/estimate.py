@@ -45,7 +45,6 @@ def estimate(
     document = {
         "duration": duration(seconds),
         "size": size["bytes"],
-        "downloads_included": None,
         "expires": timestamp(now + VALID),
         "usage": usage,
     }

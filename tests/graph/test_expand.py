@@ -137,6 +137,28 @@ def test_recursion_and_blow_up_are_refused_fast() -> None:
     assert time.process_time() - start < 30
 
 
+@pytest.mark.parametrize(
+    ("wrap", "told"),
+    [
+        (lambda value: [value] * 4, "more than 2000000 elements"),
+        (lambda value: {"a": value, "b": {"c": [value, value]}}, "more than 2000000 elements"),
+        (lambda value: [[[[value]]]], "more than 40 levels"),
+    ],
+)
+def test_values_that_grow_with_each_call_are_refused_fast(wrap: Callable[[Any], Any], told: str) -> None:
+    callback = {"process_graph": {"sum": node("add", True, x=param("x"), y=param("v"))}}
+    for last in (node("constant", True, x=param("v")), node("each", True, data=[1], process=callback)):
+        stored = {"l0": {"parameters": [{"name": "v"}], "process_graph": {"last": last}}}
+        for level in range(1, 15):
+            call = node(f"l{level - 1}", True, v=wrap(param("v")))
+            stored[f"l{level}"] = {"parameters": [{"name": "v"}], "process_graph": {"call": call}}
+        start = time.process_time()
+        with pytest.raises(OpenEOError, match=told) as raised:
+            run({"a": node("l14", True, v=1)}, stored)
+        assert raised.value.code == "ProcessGraphComplexity"
+        assert time.process_time() - start < 20
+
+
 def test_bind_puts_values_in_the_place_of_parameters() -> None:
     graph = bind(parse({"a": node("add", True, x=param("k"), y=[param("k"), param("open")])}), {"k": 7}, own)
     assert graph.nodes["a"].arguments["x"] == 7

@@ -60,9 +60,9 @@ ADVANCED_FAULTS: list[Fault] = [
     fault("API-907", RESULT, headers(openeo_costs=None), method="POST", body="netCDF"),
     fault("API-908", RESULT, headers(link=None), method="POST", body="netCDF"),
     fault("API-909", RESULT, lambda answer: replace(answer, content=b"II*"), "API-10", method="POST", body='"second"'),
-    fault("API-820", ESTIMATE, lambda answer: answer.says({}), "API-821", "API-824", "API-825"),
+    fault("API-820", ESTIMATE, lambda answer: answer.says({}), "API-821", "API-825"),
     fault("API-821", ESTIMATE, sets(costs="cheap")),
-    fault("API-824", ESTIMATE, sets(downloads_included=None)),
+    fault("API-824", ESTIMATE, sets(downloads_included="all")),
     fault("API-825", ESTIMATE, sets(expires="tomorrow")),
     fault("API-826", ESTIMATE, becomes(500)),
 ]

@@ -121,9 +121,10 @@ def estimates_count_downloads(node: Node) -> Verdict:
     found = _estimate(node)
     if isinstance(found, Verdict):
         return found
-    count = found.get("downloads_included", -1)
-    good = count is None or (isinstance(count, int) and count >= 0)
-    return judged([] if good else ["downloads_included is not told"], "They do.", expected="a number, or null for any")
+    count = found.get("downloads_included")
+    good = count is None or (isinstance(count, int) and not isinstance(count, bool) and count >= 0)
+    said = "Any number, which is the default." if count is None else f"{count}."
+    return judged([] if good else [f"downloads_included is {count!r}"], said, expected="a number; none for any number")
 
 
 @check("API-825", profile="L3", kind="token", source=OPENEO_API_PROFILE, level="recommended")
