@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 import time
+from types import SimpleNamespace
 from openeo_backend import settings as settings_module
 from openeo_backend.api.gunicorn import bind, serve
 from openeo_backend.jobs.accounts import Accounts
@@ -39,11 +40,14 @@ settings = settings_module.read(overrides=overrides)
 class StandIn:
     settings: Any
     store: Any
+    engine = SimpleNamespace(pinned=lambda: SimpleNamespace(pins=list))
     @property
     def accounts(self) -> Accounts:
         return Accounts.open(self.settings)
 
-    def validate(self, process, user, most=None):
+    def stored(self, user):
+        return {}
+    def validate(self, process, user, most=None, remote=None):
         return []
     def runner(self, run, on_event, is_cancelled):
         (folder / "started").touch()
