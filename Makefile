@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: demo serve test test-full load lint docs lock clean audit sbom mutations
+.PHONY: demo serve test test-full load chaos lint docs lock clean audit sbom mutations fuzz
 
 demo: $(VENV)/base.stamp  ## Start a back-end on synthetic data, use it as a client does, leave pictures in demo-output/
 	$(BIN)/python process_graphs/demo.py
@@ -20,6 +20,11 @@ test-full: $(VENV)/dev.stamp $(VENV)/oidc.stamp lint  ## Also the long checks
 
 load: $(VENV)/base.stamp  ## Measure a back-end under load (some minutes); docs/load.md records a run
 	$(BIN)/python tests/load/measure.py
+
+MINUTES ?= 20
+SEED ?= 7
+chaos: $(VENV)/dev.stamp  ## Have each part of a back-end fail in turn under load (MINUTES=20, SEED=7); renews docs/chaos.md
+	$(BIN)/python tests/chaos/chaos.py --minutes $(MINUTES) --seed $(SEED) --output docs/chaos.md
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -60,6 +65,9 @@ sbom: $(VENV)/dev.stamp  ## Write the list of components of what is served (Cycl
 
 mutations: $(VENV)/dev.stamp  ## Take away each defence against a threat in turn, and see its test fail (long)
 	$(BIN)/python tests/security/mutations.py
+
+fuzz: $(VENV)/dev.stamp  ## Random requests, graphs and input for parsers, for OPENEO_FUZZ_SECONDS (60) each; see docs/fuzzing.md
+	OPENEO_FUZZ_SECONDS=$${OPENEO_FUZZ_SECONDS:-60} $(BIN)/python -m pytest -q --timeout=0 tests/fuzz
 
 docs: $(VENV)/base.stamp  ## Renew the pages that follow from the code
 	$(BIN)/python docs/generate.py

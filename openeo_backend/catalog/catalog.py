@@ -382,7 +382,7 @@ def _provenance(
 def _instruments(collection: Mapping[str, Any], steps: Sequence[Step]) -> tuple[str, ...]:
     """The instruments that the items name; where they name none, those of their collection."""
     told = [item.properties.get("instruments") for step in steps for item in step.items]
-    listed = [names for names in told if isinstance(names, list)] or [
+    listed: list[Any] = [names for names in told if isinstance(names, list)] or [
         (collection.get("summaries") or {}).get("instruments") or ()
     ]
     return tuple(dict.fromkeys(str(name) for names in listed for name in names))
