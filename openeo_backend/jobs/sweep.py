@@ -19,9 +19,11 @@ BATCH = 200
 REQUEST_DAYS = 7.0
 
 
-def sweep(store: Store, objects: Objects, settings: JobsSettings) -> None:
+def sweep(store: Store, objects: Objects, settings: JobsSettings, emptied: set[str] | None = None) -> None:
     """Do all of it once. Several workers may do it at the same time.
 
+    :param emptied: prefixes under which a storage elsewhere had nothing the last time; it is believed the second time,
+        as it may be wrong for a moment.
     :raises OpenEOError: StorageFailure; what could not be deleted is tried again next time.
     """
     tell_places(store, settings)
@@ -31,9 +33,16 @@ def sweep(store: Store, objects: Objects, settings: JobsSettings) -> None:
         pass
     store.requests.expire(REQUEST_DAYS)
     store.reports.expire(settings.metadata_days)
+    emptied = set() if emptied is None else emptied
     for prefix in store.trash.due():
-        objects.delete(prefix)
-        store.trash.forget(prefix)
+        number = objects.delete(prefix)
+        if not objects.is_remote or (number == 0 and prefix in emptied):
+            store.trash.forget(prefix)
+            emptied.discard(prefix)
+        elif number == 0:
+            emptied.add(prefix)
+        else:
+            emptied.discard(prefix)
 
 
 def expire_results(store: Store) -> int:

@@ -65,6 +65,7 @@ class Worker:
         self._stored = stored
         self._attempts: list[Attempt] = []
         self._swept = float("-inf")
+        self._emptied: set[str] = set()
         self._ended = threading.Event()
         self._door = Door(settings.net, tuple(settings.catalog.sources))
         self._looking: threading.Thread | None = None
@@ -95,7 +96,7 @@ class Worker:
                 pass
             if time.monotonic() - self._swept > SWEEP_SECONDS:
                 self._swept = time.monotonic()
-                sweep(self._store, self._objects, self._settings.jobs)
+                sweep(self._store, self._objects, self._settings.jobs, self._emptied)
             if self._looking is None or not self._looking.is_alive():
                 self._looking = threading.Thread(target=self._look, name="waiting-jobs", daemon=True)
                 self._looking.start()

@@ -15,9 +15,11 @@ from openeo_backend.errors import OpenEOError
 from openeo_backend.files.objects import StoredObjects, open_objects
 from openeo_backend.jobs import attempt
 from openeo_backend.jobs.queue import Queue
+from openeo_backend.jobs.sweep import sweep
 from openeo_backend.jobs.worker import Worker
 from openeo_backend.run.request import Event, Outcome, RunRequest
 from openeo_backend.settings import Settings
+from openeo_backend.store import trash
 from openeo_backend.store.store import Store
 
 PROCESS: dict[str, Any] = {"process_graph": {"a": {"process_id": "add", "arguments": {"x": 1, "y": 2}, "result": True}}}
@@ -110,3 +112,22 @@ def test_the_log_does_not_tell_an_end_that_was_not_reached(
     Worker(store, objects, one_file, settings).run_once()
     assert told == [[], []]
     assert sum(message.startswith("The job finished") for message in said(store, id)) == 1
+
+
+def test_a_storage_elsewhere_is_asked_again_whether_files_are_gone(
+    store: Store, objects: StoredObjects, settings: Settings, id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Worker(store, objects, one_file, settings).run_once()
+    with store.database.write() as connection:
+        trash.discard(connection, f"jobs/{id}/1/", 0)
+    emptied: set[str] = set()
+    with monkeypatch.context() as lying:
+        lying.setattr(objects, "list", lambda prefix: [])
+        lying.setattr(objects, "delete", lambda prefix: 0)
+        sweep(store, objects, settings.jobs, emptied)
+    assert objects.list("jobs") == [f"jobs/{id}/1/a.tif"]
+    for left in ([f"jobs/{id}/1/"], [f"jobs/{id}/1/"], []):
+        sweep(store, objects, settings.jobs, emptied)
+        assert objects.list("jobs") == []
+        assert store.trash.due() == left
+    assert emptied == set()
