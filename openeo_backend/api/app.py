@@ -40,6 +40,7 @@ from openeo_backend.api import (
 )
 from openeo_backend.api.urls import VERSIONS
 from openeo_backend.auth.bearer import Authenticator
+from openeo_backend.errors import OpenEOError
 from openeo_backend.observe import logs
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def create_app(backend: Backend, resources: Iterable[Blueprint] = RESOURCES) -> 
     errors.register(app)
     app.before_request(_begin)
     app.before_request(_preflight)
+    app.before_request(_refuse_nul)
     app.before_request(access.require_user)
     app.after_request(_finish)
     app.teardown_request(access.land)
@@ -130,6 +132,15 @@ def _preflight() -> Response | None:
         # Chrome asks so before a public page (the Web Editor) may call a server on this machine.
         response.headers["Access-Control-Allow-Private-Network"] = "true"
     return response
+
+
+def _refuse_nul() -> None:
+    """No id and no parameter has a NUL, which PostgreSQL does not take for text.
+
+    :raises OpenEOError: RequestInvalid.
+    """
+    if "\0" in request.path or any("\0" in value for value in request.args.values()):
+        raise OpenEOError("RequestInvalid", "The address of the request holds the character NUL.")
 
 
 def _finish(response: Response) -> Response:

@@ -19,6 +19,9 @@ from openeo_backend.errors import OpenEOError
 #: Longest edge, as a share of the whole, before a boundary is bent by a change of reference system.
 _DENSITY = 64
 
+#: What reading GeoJSON that is none ends with.
+_NO_GEOJSON = (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError, shapely.errors.ShapelyError)
+
 _PART = re.compile(r"\d{4}(-\d{2})?")
 
 
@@ -85,9 +88,8 @@ def parse_crs(value: Any) -> CRS:
 
     :raises OpenEOError: ProcessParameterInvalid for anything else.
     """
-    text = f"EPSG:{int(value)}" if isinstance(value, int) or str(value).isdigit() else str(value)
     try:
-        return CRS(text)
+        return CRS(f"EPSG:{int(value)}" if isinstance(value, int) or str(value).isdigit() else str(value))
     except Exception as error:  # noqa: BLE001 - pyproj and odc raise many types for text they do not know
         raise OpenEOError(
             "ProcessParameterInvalid",
@@ -136,9 +138,10 @@ def parse_area(value: Any) -> Area | None:
 def _of_box(box: Mapping[str, Any]) -> Area:
     try:
         west, south, east, north = (float(box[side]) for side in ("west", "south", "east", "north"))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise OpenEOError(
-            "ProcessParameterInvalid", f"The bounding box {dict(box)} lacks one of west, south, east, north."
+            "ProcessParameterInvalid",
+            f"The bounding box {str(dict(box))[:200]} lacks one of the numbers west, south, east, north.",
         ) from error
     crs = parse_crs(box.get("crs") or 4326)
     if crs.geographic and west > east:
@@ -157,20 +160,18 @@ def _of_geojson(value: Mapping[str, Any]) -> Area:
 
 
 def _shapes_of_geojson(value: Mapping[str, Any]) -> tuple[list[BaseGeometry], CRS]:
-    if value["type"] == "FeatureCollection":
-        parts = [feature.get("geometry") for feature in value.get("features", ())]
-    elif value["type"] == "Feature":
-        parts = [value.get("geometry")]
-    else:
-        parts = [value]
     try:
+        if value["type"] == "FeatureCollection":
+            parts = [feature.get("geometry") for feature in value.get("features", ())]
+        else:
+            parts = [value.get("geometry") if value["type"] == "Feature" else value]
         shapes = [shapely.geometry.shape(part) for part in parts if part]
-    except (TypeError, ValueError, KeyError, AttributeError, IndexError, shapely.errors.ShapelyError) as error:
+    except _NO_GEOJSON as error:
         raise OpenEOError("ProcessParameterInvalid", f"The spatial extent is not valid GeoJSON: {error}.") from error
-    named = (
-        (value.get("crs") or {}).get("properties", {}).get("name") if isinstance(value.get("crs"), Mapping) else None
-    )
-    return shapes, parse_crs(_epsg(named)) if named else CRS("EPSG:4326")
+    member = value.get("crs")
+    properties = member.get("properties") if isinstance(member, Mapping) else None
+    named = properties.get("name") if isinstance(properties, Mapping) else None
+    return shapes, parse_crs(_epsg(str(named))) if named else CRS("EPSG:4326")
 
 
 def _epsg(name: str) -> str:

@@ -42,7 +42,7 @@ def parse_geometries(value: Any, parameter: str = "geometries") -> gpd.GeoSeries
     return gpd.GeoSeries(geometries, crs=_geojson_crs(value).proj)
 
 
-def _geojson_geometries(value: Mapping[str, Any], parameter: str) -> Iterator[Mapping[str, Any] | None]:
+def _geojson_geometries(value: Mapping[str, Any], parameter: str) -> Iterator[Any]:
     kind = value.get("type")
     if kind == "FeatureCollection":
         features = value.get("features")
@@ -56,9 +56,11 @@ def _geojson_geometries(value: Mapping[str, Any], parameter: str) -> Iterator[Ma
         yield value
 
 
-def _shape(geometry: Mapping[str, Any] | None, parameter: str) -> Any:
+def _shape(geometry: Any, parameter: str) -> Any:
     if geometry is None:
         return None
+    if not isinstance(geometry, Mapping):
+        raise _refuse(parameter, f"a feature with the geometry {str(geometry)[:80]!r}")
     kind = geometry.get("type")
     if kind == "GeometryCollection":
         raise OpenEOError(
@@ -70,7 +72,7 @@ def _shape(geometry: Mapping[str, Any] | None, parameter: str) -> Any:
         raise _refuse(parameter, f"an object of type {kind!r}")
     try:
         return shapely.force_2d(shape(geometry))
-    except (GEOSException, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
+    except (GEOSException, ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
         raise OpenEOError(
             "ProcessParameterInvalid", f"The coordinates of a {kind} in '{parameter}' are not valid: {error}."
         ) from error
@@ -85,7 +87,8 @@ def _refuse(parameter: str, found: str) -> OpenEOError:
 def _geojson_crs(value: Mapping[str, Any]) -> CRS:
     member = value.get("crs")
     if isinstance(member, Mapping):
-        name = str((member.get("properties") or {}).get("name", ""))
+        properties = member.get("properties")
+        name = str(properties.get("name", "") if isinstance(properties, Mapping) else "")
         # axis order of GeoJSON is x before y, whatever the authority says
         if name.endswith("CRS84"):
             return parse_crs(4326)

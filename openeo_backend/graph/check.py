@@ -55,6 +55,9 @@ Validator = jsonschema.validators.extend(
 #: a specification (of normalized_difference) does not say that it may be missing.
 OPERANDS = frozenset({"x", "y"})
 
+#: Subtypes of objects that are data cubes, which come from other nodes only.
+_CUBES = ("datacube", "raster-cube", "vector-cube")
+
 Inspect = Callable[[Node], Iterable[OpenEOError]]
 """Looks at one node more closely than its specification can (does the collection exist, has it the bands?)."""
 
@@ -194,13 +197,14 @@ def _mismatch(value: Any, parameter: Mapping[str, Any], has_references: bool) ->
         return "a process graph was given, but none is expected"
     if has_references:
         kind = "array" if isinstance(value, list) else "object"
-        return None if any(_allows(schema, kind) for schema in schemas) else f"an {kind} is not expected"
+        plain = [schema for schema in schemas if schema.get("subtype") not in ("process-graph", *_CUBES)]
+        return None if any(_allows(schema, kind) for schema in plain) else f"an {kind} is not expected"
     best: str | None = None
     for schema in schemas:
         if schema.get("subtype") == "process-graph":
             best = best or "a process graph is expected ({'process_graph': {...}})"
             continue
-        if schema.get("subtype") in ("datacube", "raster-cube", "vector-cube") and "geojson" not in str(schema):
+        if schema.get("subtype") in _CUBES and "geojson" not in str(schema):
             best = best or "a data cube is expected ({'from_node': ...})"
             continue
         error = jsonschema.exceptions.best_match(Validator(schema).iter_errors(value))

@@ -74,11 +74,8 @@ def _call(node: Node, processes: Processes, values: Mapping[str, Any], scope: Sc
     def call_graph(inner: Graph, inner_scope: Scope) -> Any:
         return evaluate(inner, processes, inner_scope, here)
 
-    arguments = {
-        name: _resolve(value, values, scope, call_graph)
-        for name, value in node.arguments.items()
-        if value is not None or name not in process.optional
-    }
+    resolved = {name: _resolve(value, values, scope, call_graph) for name, value in node.arguments.items()}
+    arguments = {name: value for name, value in resolved.items() if value is not None or name not in process.optional}
     process.check(arguments)
     if process.wants_env:
         arguments["env"] = here

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -31,6 +30,9 @@ _DURATION = re.compile(r"P(?:(\d{1,9})D)?(?:T(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\
 #: Megabytes of the units that amounts of memory are given in; a bare number is in MB.
 _UNITS = {"": 1.0, "m": 1.0, "mb": 1.0, "mi": 1.048576, "mib": 1.048576}
 _UNITS |= {"g": 1000.0, "gb": 1000.0, "gi": 1073.741824, "gib": 1073.741824}
+
+#: No amount is larger.
+_FAR = 1e15
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?) ?([A-Za-z]{0,3})", re.ASCII)
 
@@ -164,17 +166,22 @@ def _megabytes(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return float(value) if math.isfinite(value) else None
+        return _moderate(value)
     found = _AMOUNT.fullmatch(value.strip()) if isinstance(value, str) else None
     unit = _UNITS.get(found[2].lower()) if found else None
     return float(found[1]) * unit if found and unit else None
+
+
+def _moderate(value: float) -> float | None:
+    """A number, or None for one that is no amount of anything; integers may be larger than floats can be."""
+    return float(value) if -_FAR < value < _FAR else None
 
 
 def _seconds(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return float(value) if math.isfinite(value) else None
+        return _moderate(value)
     if not isinstance(value, str):
         return None
     found = _DURATION.fullmatch(value)

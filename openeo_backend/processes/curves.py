@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +45,7 @@ def fit_curve(
     labels = array.labels if array.labels is not None else tuple(range(len(array)))
     places = [number(label) for label in labels]
     values = numbers(array.values)
-    flat = values.reshape(len(values), -1).astype(np.float64)
+    flat = values.reshape(len(values), math.prod(values.shape[1:])).astype(np.float64)
     valid = ~np.isnan(flat)
     fitted = least_squares(_Model(function, places), guess, flat, valid)
     if not ignore_nodata:
@@ -147,6 +148,6 @@ class _Prediction:
 
     def __call__(self, parameters: PixelArray) -> PixelArray:
         values = numbers(parameters.values)
-        exact = values.reshape(len(values), -1).astype(np.float64)
+        exact = values.reshape(len(values), math.prod(values.shape[1:])).astype(np.float64)
         predicted = _Model(self.function, self.places)(exact)
         return PixelArray(predicted.reshape(len(self.places), *values.shape[1:]).astype(values.dtype))

@@ -22,12 +22,24 @@ from openeo_pg_parser_networkx.process_registry import Process, ProcessRegistry
 from openeo_backend import processes
 from openeo_backend.cube import Cube
 from openeo_backend.cube.pixels import describe, is_pixels, refuse
+from openeo_backend.graph.check import OPERANDS
 from openeo_backend.graph.effects import BLOCKED, Effect
 from openeo_backend.processes import specs
 
 ENTRY_POINTS = "openeo_backend.processes"
 
 Function = Callable[..., Any]
+
+#: What JSON calls the values of a class.
+_JSON_TYPES: Mapping[type, str] = {
+    type(None): "null",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
 
 
 @dataclass(frozen=True)
@@ -53,12 +65,22 @@ class Implementation(Process):
     requires: str | None = None
     cubes: frozenset[str] = frozenset()
     """Parameters that take data cubes and nothing else: those that the function annotates as such."""
+    kinds: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """The types of JSON values that parameters take, for those that do not take all."""
 
     def check(self, arguments: Mapping[str, Any]) -> None:
-        """Refuse values that are no cubes where the function takes cubes only.
+        """Refuse JSON values of types that the specification does not name, and what is no cube where only cubes go.
+
+        Constants were checked before; the values of other nodes and of parameters are known only now.
 
         :raises OpenEOError: ProcessParameterInvalid.
         """
+        for name, allowed in self.kinds.items():
+            value = arguments.get(name, allowed)
+            kind = _JSON_TYPES.get(value.__class__)
+            if kind is not None and kind not in allowed and not _is_whole(value, allowed):
+                expected = " or ".join(sorted(allowed - {"integer"} if "number" in allowed else allowed))
+                raise refuse(name, f"must be of the type {expected}, but is {describe(value)}")
         for name in self.cubes & arguments.keys():
             value = arguments[name]
             if not isinstance(value, Cube):
@@ -98,6 +120,26 @@ def _families() -> list[ModuleType]:
     """Every module of the processes package, subpackages included."""
     found = pkgutil.walk_packages(processes.__path__, f"{processes.__name__}.")
     return [import_module(module.name) for module in found if not module.ispkg]
+
+
+def _types(parameter: Mapping[str, Any]) -> frozenset[str]:
+    """The types of JSON values that a parameter takes; empty where it takes all, and for cubes: they are no JSON."""
+    schemas = parameter.get("schema", {})
+    found: set[str] = set()
+    for schema in schemas if isinstance(schemas, list) else [schemas]:
+        types = schema.get("type")
+        if types is None or schema.get("subtype") == "datacube":
+            return frozenset()
+        found.update(types if isinstance(types, list) else [types])
+    if "number" in found:
+        found.add("integer")
+    if parameter.get("optional") or parameter["name"] in OPERANDS:
+        found.add("null")
+    return frozenset(found)
+
+
+def _is_whole(value: Any, allowed: frozenset[str]) -> bool:
+    return "integer" in allowed and isinstance(value, float) and value.is_integer()
 
 
 def _nullable(parameter: Mapping[str, Any]) -> bool:
@@ -166,6 +208,7 @@ class Registry:
             optional=frozenset(p["name"] for p in spec.get("parameters", ()) if p.get("optional") and not _nullable(p)),
             requires=mark.requires,
             cubes=frozenset(name for name, taken in parameters.items() if taken.annotation in (Cube, "Cube")),
+            kinds={p["name"]: types for p in spec.get("parameters", ()) if (types := _types(p))},
         )
         if mark.hidden:
             self._hidden.add(mark.id)

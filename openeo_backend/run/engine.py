@@ -18,6 +18,7 @@ from openeo_backend.graph.effects import LoadHints
 from openeo_backend.graph.nodes import Graph, Node
 from openeo_backend.net.door import Door
 from openeo_backend.processes.registry import Registry
+from openeo_backend.run.literals import inspect_constants
 from openeo_backend.run.plan import Plan, plan, resolve
 from openeo_backend.run.remote import PinnedProcesses, RemoteProcesses
 from openeo_backend.run.services import open_services
@@ -35,6 +36,8 @@ class Engine:
     remote: RemoteProcesses
     services: Mapping[str, Any] = field(default_factory=dict)
     """See :mod:`openeo_backend.run.services`."""
+    constants: Mapping[str, Inspect] = field(default_factory=dict)
+    """See :mod:`openeo_backend.run.literals`."""
 
     @classmethod
     def open(cls, settings: Settings, results: Results | None = None) -> Engine:
@@ -49,7 +52,9 @@ class Engine:
         restricted = any(collection.roles for collection in settings.catalog.collections.values())
         outside = Door(settings.net) if restricted else None
         catalog = Catalog(sources, settings.catalog, door, results, outside)
-        return cls(settings, registry, catalog, door, RemoteProcesses(door), open_services(settings, catalog))
+        constants = inspect_constants(registry[id].spec for id in registry.ids())
+        services = open_services(settings, catalog)
+        return cls(settings, registry, catalog, door, RemoteProcesses(door), services, constants)
 
     def seen_by(self, viewer: Viewer) -> Engine:
         """The same engine with the collections that somebody may load; at first these are everybody's."""
@@ -70,7 +75,7 @@ class Engine:
         :param most: most samples that the loads together may read. What is told here is the least they read: it is
             found without searching or opening anything.
         """
-        inspect: Mapping[str, Inspect] = {"load_collection": self._inspect_load}
+        inspect: Mapping[str, Inspect] = {**self.constants, "load_collection": self._inspect_load}
         limits, remote = self.settings.limits, remote or self.pinned()
         found, problems = plan(
             process, self.processes, limits, stored=stored, given=given, inspect=inspect, remote=remote
@@ -123,7 +128,8 @@ class Engine:
             return None  # told by the load
 
     def _inspect_load(self, node: Node) -> Iterable[OpenEOError]:
-        """Whether the collection of a load_collection exists, may be loaded, and has the bands asked for."""
+        """Whether the collection of a load_collection exists, may be loaded, and has what is asked for."""
+        yield from self.constants["load_collection"](node)
         id, bands = node.arguments.get("id"), node.arguments.get("bands")
         if not isinstance(id, str):
             return

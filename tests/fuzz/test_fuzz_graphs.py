@@ -1,0 +1,136 @@
+"""Random graphs: no failure of the server's own, no hang, and validation and execution of one mind."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from explore import explore
+from random_graphs import Maker
+
+from openeo_backend.errors import OpenEOError
+from openeo_backend.run.execute import execute
+from openeo_backend.run.request import RunRequest
+
+#: What validation must have found: none of these may come from running a graph that it let pass. Others may depend
+#: on data and on values that only other nodes tell, ProcessParameterInvalid and ProcessParameterMissing (of
+#: `vector_to_raster`, which takes one of two optional cubes) among them.
+FORM = {
+    "ProcessGraphMissing",
+    "ProcessGraphInvalid",
+    "ProcessUnsupported",
+    "ProcessNamespaceInvalid",
+    "ProcessParameterRequired",
+    "ProcessParameterUnsupported",
+    "CollectionNotFound",
+    "Internal",
+}
+
+#: Seconds of the processor for looking at a graph, and of the clock for running it (requests are stopped, too).
+LOOKING, RUNNING = 1.0, 20
+
+#: Memory for running a graph, besides what the tests have.
+MEMORY = 4 * 2**30
+
+
+class Stopped(BaseException):
+    """A run took as long as a request may."""
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    """What the child of a request has: an end, and a limit on its memory."""
+
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    before = signal.signal(signal.SIGALRM, stop)
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, hard))
+    signal.alarm(RUNNING)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="module")
+def maker(node: Any) -> Maker:
+    catalog = node.backend.catalog
+    bands = {
+        id: catalog.collection(id)["cube:dimensions"].get("bands", {}).get("values") or ["B04"] for id in catalog.ids()
+    }
+    return Maker(node.backend.processes.listed(), bands)
+
+
+def test_graphs_in_this_process(node: Any, maker: Maker, tmp_path: Path) -> None:
+    backend = node.backend
+
+    def check(process: dict[str, Any]) -> None:
+        started = time.process_time()
+        problems = backend.validate(process, None, backend.settings.limits.sync_samples)
+        assert time.process_time() - started < LOOKING
+        assert all(type(problem) is OpenEOError and problem.status < 500 for problem in problems)
+        json.dumps([problem.json() for problem in problems]).encode()
+        folder = tmp_path / "run"
+        folder.mkdir()
+        request = RunRequest(
+            id="r", process=process, folder=folder, limit_samples=backend.settings.limits.sync_samples, threads=1
+        )
+        try:
+            with limited():
+                outcome = execute(request, backend.engine, lambda event: None)
+        except Stopped:
+            return
+        finally:
+            shutil.rmtree(folder)
+        code = outcome.error["code"] if outcome.error else None
+        if problems:
+            assert code in {problem.code for problem in problems}, (code, problems)
+        else:
+            assert code not in FORM, outcome.error
+
+    explore(check, maker.graphs(), examples=40, share=3)
+
+
+def test_graphs_over_http(node: Any, maker: Maker) -> None:
+    def check(process: dict[str, Any]) -> None:
+        validation = node.ask("POST", "/validation", json=process)
+        if validation.status_code == 400:
+            assert validation.json["code"] == "RequestInvalid"  # no text, or too deep: no request to answer
+            return
+        assert validation.status_code == 200, validation.text
+        problems = validation.json["errors"]
+        with limited():
+            try:
+                result = node.ask("POST", "/result", json={"process": process})
+            except Stopped:
+                result = None
+        created = node.ask("POST", "/jobs", json={"process": process})
+        started = None
+        if created.status_code == 201:
+            id = created.headers["OpenEO-Identifier"]
+            started = node.ask("POST", f"/jobs/{id}/results")
+            node.ask("DELETE", f"/jobs/{id}")
+        answers = [answer for answer in (result, created, started) if answer is not None]
+        assert all(answer.status_code < 500 or answer.json["code"] == "OutOfMemory" for answer in answers), answers
+        if problems:
+            assert result is None or result.status_code >= 400, result.text
+            assert started is None or started.status_code >= 400, problems
+        else:
+            assert started is not None, created.text
+            assert started.status_code == 202, started.text
+            assert result is None or result.status_code == 200 or result.json["code"] not in FORM, result.text
+
+    explore(check, maker.graphs(4), examples=12)
