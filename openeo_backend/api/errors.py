@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Flask, Response, g, jsonify, request
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, TimeoutError
+from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, InterfaceError, ProgrammingError, TimeoutError
 from werkzeug.exceptions import HTTPException
 
 from openeo_backend.api.urls import VERSIONS
@@ -32,9 +32,10 @@ def register(app: Flask) -> None:
     """Answer every exception of `app` as an openEO error."""
     app.register_error_handler(OpenEOError, answer)
     app.register_error_handler(HTTPException, _answer_http)
-    for kind in (OperationalError, InterfaceError, InternalError, TimeoutError):
+    for kind in (DatabaseError, InterfaceError, TimeoutError):
         app.register_error_handler(kind, _answer_without_database)
-    app.register_error_handler(Exception, _answer_internal)
+    for kind in (DataError, IntegrityError, ProgrammingError, Exception):  # our own mistakes
+        app.register_error_handler(kind, _answer_internal)
 
 
 def answer(error: OpenEOError, links: Sequence[Mapping[str, str]] = ()) -> Response:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
 
 ROOT = "/openeo/1.2"
 
@@ -100,7 +100,7 @@ def test_internal_failures_tell_only_an_id(client: FlaskClient, backend: Any, ca
     assert any("secret detail" in str(record.exc_info) for record in caplog.records)
 
 
-@pytest.mark.parametrize("kind", [OperationalError, InternalError, InterfaceError])
+@pytest.mark.parametrize("kind", [OperationalError, InternalError, InterfaceError, DatabaseError])
 def test_a_database_that_is_away_is_told_as_such(
     client: FlaskClient, backend: Any, kind: type[DBAPIError], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -113,6 +113,14 @@ def test_a_database_that_is_away_is_told_as_such(
     assert response.headers["Retry-After"] == "2"
     assert "secret" not in response.text
     assert "the database is read only" in caplog.text
+
+
+def test_what_the_database_refuses_is_a_mistake_of_ours(client: FlaskClient, backend: Any) -> None:
+    def broken() -> None:
+        raise IntegrityError("INSERT", {}, Exception("a value is there already"))
+
+    backend.processes.listed = broken
+    assert_error(client.get(f"{ROOT}/processes"), 500, "Internal")
 
 
 def test_errors_are_in_the_operators_log(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
