@@ -121,7 +121,6 @@ def test_tokens() -> None:
             assert (found["azp"], found["iss"]) == ("app", claims["iss"])
             assert found["exp"] >= 1000 - 30
             assert isinstance(found["sub"], str)
-            assert text.split(".")[:2] == parts[:2] or text not in (token,)
 
     explore(check, flips | moved | signed_ones | st.text(), examples=150)
 
