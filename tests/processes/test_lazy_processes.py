@@ -107,8 +107,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
     ],
     "apply_polygon": [case(data=CUBE, geometries=POLYGON, process=callback("apply_kernel", data=DATA, kernel=[[2]]))],
     "ard_surface_reflectance": [
-        case(data=CUBE, atmospheric_correction_method=None, cloud_detection_method=None),
-        case(data={"from_parameter": "toa"}, atmospheric_correction_method=None, cloud_detection_method=None),
+        case(data=CUBE, atmospheric_correction_method="iCOR", cloud_detection_method="Sen2Cor")
     ],
     "aspect": [case(data=MONO)],
     "atmospheric_correction": [case(data={"from_parameter": "toa"}, method=None)],
