@@ -124,6 +124,9 @@ than wall seconds. Memory is the growth of the process above what it held before
 - **ours**: the process graph, evaluated by the engine that `openeo-backend run` and the jobs use.
 - **peer**: what a practitioner writes with odc-stac and xarray, two threads.
 
+In c the largest differences are some hundred of 16 million pixels along the slanted edge of the source, where a
+hundredth of a pixel decides whether there are data; GDAL itself gives others there when it warps the image whole.
+
 The data are made up by tests/bench/workload.py: a Sentinel-2 tile of four bands and SCL as COGs, with texture, fields,
 clouds, shadows and edges of the swath. Nothing in the product knows them.
 
