@@ -22,7 +22,7 @@ from dask._task_spec import Task, TaskRef, convert_legacy_graph
 from dask.highlevelgraph import HighLevelGraph
 
 #: Values that a step gets at once; its intermediate results stay within the processor's cache.
-STRIP = 131_072
+STRIP = 262_144
 
 #: Bytes of the blocks of a chain above which they are filled plane by plane, where the chain allows it.
 PLANES_BYTES = 32 * 2**20
