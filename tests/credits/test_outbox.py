@@ -16,6 +16,7 @@ from sqlalchemy import select, update
 from openeo_backend.files.objects import Objects, open_objects
 from openeo_backend.jobs.accounting import AccountingError, open_accounting
 from openeo_backend.jobs.accounts import Accounts
+from openeo_backend.jobs.attempt import Attempt
 from openeo_backend.jobs.outbox import Outbox
 from openeo_backend.jobs.queue import Queue
 from openeo_backend.jobs.worker import Worker
@@ -31,10 +32,15 @@ GRAPH = {"process_graph": {"a": {"process_id": "add", "arguments": {"x": 1, "y":
 USED = {
     "cpu": {"value": 4, "unit": "cpu-seconds"},
     "memory": {"value": 1000, "unit": "mb-seconds"},
-    "duration": {"value": 2.5, "unit": "seconds"},
     "input_pixel": {"value": 8, "unit": "mega-pixel"},
 }
 COSTS = 7.0
+
+
+@pytest.fixture(autouse=True)
+def _duration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each run."""
+    monkeypatch.setattr(Attempt, "_seconds", lambda self: 2.5)
 
 
 def finishes(request: RunRequest, hear: Callable[[Event], None], is_cancelled: Callable[[], bool]) -> Outcome:
