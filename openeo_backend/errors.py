@@ -7,6 +7,7 @@ Any other exception is internal: users see only an id that leads the operator to
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -74,6 +75,22 @@ STATUS: dict[str, int] = {
 }
 
 
+#: What may be a secret in URLs: user and password, and members of queries that prove who somebody is.
+_SECRETS = re.compile(
+    r"(?i)(://(?:[^/\s@'\"?#:]*:)?)[^/\s@'\"?#]+(?=@)"
+    r"|([?&;][\w.%-]{0,40}(?:sig|token|passw|secret|key|credential|auth)[\w.%-]{0,40}=)[^&;\s'\"<>]+"
+)
+
+
+#: Longest message: what users send is quoted in messages, and every message is logged.
+LONGEST = 20_000
+
+
+def conceal_urls(text: str) -> str:
+    """A text without what may be a secret in the URLs in it."""
+    return _SECRETS.sub(lambda match: f"{match[1] or match[2]}***", text)
+
+
 @dataclass(frozen=True)
 class NodeRef:
     """A node on the way to a failure, as log entries name it (`path` of an openEO log entry)."""
@@ -93,7 +110,8 @@ class OpenEOError(Exception):
     """A failure told to the user.
 
     :param code: an openEO error code or an exception name of a process specification.
-    :param message: what failed and why, in plain words; `describe` puts the node in front of it.
+    :param message: what failed and why, in plain words; `describe` puts the node in front of it. Secrets in URLs in it
+        are not kept.
     :param hint: what the user can do about it, appended as a sentence of its own.
     :param path: the nodes from the outermost graph to the failing one.
     :param status: the HTTP status; by default the standard one of the code, else 400.
@@ -109,6 +127,7 @@ class OpenEOError(Exception):
         status: int | None = None,
         data: Any = None,
     ) -> None:
+        message = conceal_urls(message if len(message) <= LONGEST else f"{message[:LONGEST]}...")
         super().__init__(code, message)
         self.code = code
         self.message = message

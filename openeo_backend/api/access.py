@@ -27,6 +27,9 @@ AUTHENTICATE = "openeo_backend.authenticate"
 #: Key of the Shares of requests being answered in `app.extensions`.
 FLIGHTS = "openeo_backend.flights"
 
+#: Who holds the flights of requests with a body and without a user: they leave threads for users, too.
+STRANGERS = ""
+
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -76,6 +79,7 @@ def current_user() -> User:
     if "user" not in g:
         authenticate: Callable[[str | None], User] = current_app.extensions[AUTHENTICATE]
         user = authenticate(request.headers.get("Authorization"))
+        land(None)
         current_app.extensions[FLIGHTS].take(user.id)
         g.flight, g.user = user.id, user
     found: User = g.user
@@ -120,3 +124,10 @@ def require_user() -> None:
         return
     if not is_public(current_app.view_functions.get(request.endpoint or "")):
         current_user()
+    elif _has_body() and not request.headers.get("Authorization"):
+        current_app.extensions[FLIGHTS].take(STRANGERS)
+        g.flight = STRANGERS
+
+
+def _has_body() -> bool:
+    return bool(request.content_length) or "Transfer-Encoding" in request.headers

@@ -12,6 +12,9 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from openeo_backend.errors import OpenEOError
 
+#: Arrays and objects that a body may hold: each takes a hundred bytes of memory and two of the body.
+MOST_CONTAINERS = 1_500_000
+
 #: The escape of NUL; after a pair of backslashes it is text that looks like it.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -20,7 +23,7 @@ def json_body() -> dict[str, Any]:
     """The JSON object in the request's body. Unknown members stay; whoever reads it takes what it knows.
 
     :raises OpenEOError: RequestInvalid for anything that is not one JSON object; ContentTypeInvalid for another
-        media type; RequestTooLarge for a body above the limit.
+        media type; RequestTooLarge for a body above the limit, or one of too many parts.
     """
     media_type = request.mimetype
     if media_type and media_type != "application/json" and not media_type.endswith("+json"):
@@ -30,6 +33,12 @@ def json_body() -> dict[str, Any]:
             hint="Send JSON with the header 'Content-Type: application/json'.",
         )
     raw = request.get_data()
+    if raw.count(b"[") + raw.count(b"{") > MOST_CONTAINERS:
+        raise OpenEOError(
+            "RequestTooLarge",
+            f"The request body holds more than {MOST_CONTAINERS:,} arrays and objects.",
+            hint="Put large geometries into a file and load it by its URL.",
+        )
     if request.content_length is None and len(raw) >= (request.max_content_length or math.inf):
         raise RequestEntityTooLarge()  # sent in chunks, and cut off at the limit
     if not raw.strip():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import socket
+import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -13,11 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
+from werkzeug.exceptions import BadRequest, HTTPException
 
 from openeo_backend.api.app import CORS, create_app
-from openeo_backend.api.patience import RATE, Patience, TimedBody
+from openeo_backend.api.patience import Patience, TimedBody
 from openeo_backend.api.sync import STOPPING
+from openeo_backend.api.turns import FairPool
 from openeo_backend.observe import logs
 from openeo_backend.settings import Settings, SettingsError
 
@@ -26,6 +31,15 @@ if TYPE_CHECKING:
 
 #: Key in `app.extensions` of the seconds that a client may take for the head of a request.
 PATIENCE = "openeo_backend.patience"
+
+#: Key in `app.extensions` of a semaphore: how many clients may be slow with heads.
+SLOW = "openeo_backend.slow"
+
+#: Bytes of a body that are read after its request was answered without it, so that the client gets to see the answer.
+MOST_DISCARDED = 256_000_000
+
+#: How long a thread goes on while others wait.
+SWITCH_SECONDS = 0.0005
 
 #: How long running requests may go on when the server is told to stop; after that, they are cut off.
 GRACE_SECONDS = 5.0
@@ -104,6 +118,7 @@ class Server(BaseApplication):
         logs.configure(self._settings.log)
         app = create_app(self._backend_factory())
         app.extensions[PATIENCE] = self._settings.server.request_seconds
+        app.extensions[SLOW] = threading.Semaphore(max(1, self._settings.server.threads // 2))
         return app
 
 
@@ -111,9 +126,14 @@ class Worker(ThreadWorker):
     """Gives up clients that drip their requests, and answers what is not even HTTP as everything else: with an openEO
     error that browsers may read."""
 
+    def get_thread_pool(self) -> FairPool:
+        """The threads that answer; a short interval between them, so that a small request is not held up by large."""
+        sys.setswitchinterval(SWITCH_SECONDS)
+        return FairPool(self.cfg.threads, max(1, self.cfg.threads - 2))
+
     def handle(self, conn: Any) -> Any:
-        conn.patience = Patience(conn.sock)
-        conn.patience.begin(self.wsgi.extensions[PATIENCE])
+        conn.patience = Patience(conn.sock, self.wsgi.extensions[SLOW])
+        conn.patience.begin_head(self.wsgi.extensions[PATIENCE])
         try:
             return super().handle(conn)
         finally:
@@ -121,17 +141,32 @@ class Worker(ThreadWorker):
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         conn.patience.end()
-        length = _declared(req)
-        if length is None or length > 0:
-            conn.patience.begin(self.wsgi.extensions[PATIENCE] + (length or 0) / RATE)
-            req.body = TimedBody(req.body, length, conn.patience)
-        return super().handle_request(req, conn)
+        length, seconds = _declared(req), self.wsgi.extensions[PATIENCE]
+        if length == 0:
+            return super().handle_request(req, conn)
+        req.body = CheckedBody(req.body, length, conn.patience, seconds)
+        goes_on = super().handle_request(req, conn)
+        if not req.body.failed:
+            conn.patience.begin(seconds)
+            with suppress(OSError, HTTPException):
+                req.body.discard(MOST_DISCARDED)
+        return goes_on
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         sink = Sink()
         super().handle_error(req, sink, addr, exc)
         with suppress(OSError):
             client.sendall(_as_openeo(sink.data))
+
+
+class CheckedBody(TimedBody):
+    """A body whose framing may turn out to be wrong while it is read: that is the client's mistake, not ours."""
+
+    def read(self, size: int | None = None) -> bytes:
+        try:
+            return super().read(size)
+        except ParseException as error:
+            raise BadRequest("The body is not framed as HTTP says.") from error
 
 
 def _declared(req: Any) -> int | None:

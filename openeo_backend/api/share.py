@@ -36,7 +36,8 @@ class Shares:
             if self._total is not None and self._held.total() >= self._total:
                 raise self._taken(f"All {self._total} {self._what} are taken.")
             if self._held[user] >= each:
-                raise self._taken(f"You hold all {each} {self._what} that one user may hold at a time.")
+                who = "one user" if user else "all who have not logged in"
+                raise self._taken(f"All {each} {self._what} that {who} may hold at a time are taken.")
             self._held[user] += 1
 
     def give_back(self, user: str) -> None:

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from openeo_backend.cli.options import fail
 from openeo_backend.errors import OpenEOError
+from openeo_backend.observe.logs import conceal
 from openeo_backend.settings import Origins, Settings, SettingsError, names, value_of
 from openeo_backend.store.database import StoreError
 
@@ -40,7 +41,7 @@ def check_all(settings: Settings, origins: Origins) -> int:
         value = value_of(settings, name)
         is_secret = name in SECRET or isinstance(value, SecretStr)
         shown = "(set, not shown)" if is_secret and value is not None else repr(value)
-        click.echo(f"{name} = {shown}  [{origins.of(name)}]")
+        click.echo(f"{name} = {conceal(shown)}  [{origins.of(name)}]")
     checks: list[tuple[str, Callable[[Settings], str]]] = [
         ("data directory", _check_data),
         ("database", _check_store),
@@ -55,7 +56,7 @@ def check_all(settings: Settings, origins: Origins) -> int:
             click.echo(f"ok      {title}: {attempt(settings)}")
         except (OpenEOError, SettingsError, StoreError, OSError) as error:
             failed += 1
-            click.echo(f"FAILED  {title}: {error}")
+            click.echo(f"FAILED  {title}: {conceal(str(error))}")
     return 1 if failed else 0
 
 

@@ -18,6 +18,9 @@ from openeo_backend.cube.grid import grid_bounds, project_bounds
 #: Name of the one band (or variable) of a cube without a band dimension.
 UNNAMED = "var"
 
+#: Longest part of a file name that texts of users become; file systems end at 255 bytes.
+LONGEST = 100
+
 
 def instant(label: Any) -> str:
     """A temporal label as openEO text: RFC 3339 for dates, other labels as they are."""
@@ -49,7 +52,7 @@ def distinct(names: Iterable[str]) -> list[str]:
 
 def slug(text: str) -> str:
     """Text as a part of a file name: letters, digits, `_`, `-` and `.` only."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.") or "unnamed"
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.")[:LONGEST] or "unnamed"
 
 
 def text(label: Any) -> str:

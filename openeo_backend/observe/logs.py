@@ -12,17 +12,14 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from openeo_backend.errors import conceal_urls
 from openeo_backend.settings import LogSettings
 
 #: Ids that every line of the log carries while they are set.
 _context: ContextVar[dict[str, str] | None] = ContextVar("log_context", default=None)
 
-#: What looks like a secret in a line: bearer and basic credentials, and the secret members of URLs.
-_SECRETS = re.compile(
-    r"(?i)((?:bearer|basic)\s+)[\w+/=.~-]{8,}"
-    r"|([?&](?:signature|sig|token|access_token|password|secret|key)=)[^&\s'\"]+"
-    r"|(://[^/\s:@]*:)[^/\s@]+(?=@)"
-)
+#: Bearer and basic credentials in a line.
+_CREDENTIALS = re.compile(r"(?i)((?:bearer|basic)\s+)[\w+/=.~-]{8,}")
 
 #: Characters that would let a message forge further lines, or paint the terminal.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -65,7 +62,7 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
 
 def conceal(text: str) -> str:
     """A text without what looks like a credential."""
-    return _SECRETS.sub(lambda match: f"{match[1] or match[2] or match[3]}***", text)
+    return conceal_urls(_CREDENTIALS.sub(r"\1***", text))
 
 
 class TextLines(logging.Formatter):

@@ -98,7 +98,10 @@ def _path(merge: str | None) -> str | None:
     if merge is None:
         return None
     parts = [part for part in merge.split("/") if part not in ("", ".")]
-    if not parts or ".." in parts or "://" in merge or any(ord(letter) < 32 for letter in merge):
+    is_long = len(merge.encode("utf-8", "replace")) > 1000 or any(
+        len(part.encode("utf-8", "replace")) > 200 for part in parts
+    )
+    if is_long or not parts or ".." in parts or "://" in merge or any(ord(letter) < 32 for letter in merge):
         raise OpenEOError(
             "ProcessParameterInvalid",
             f"The path '{merge}' to merge into is not a path in the workspace.",

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from openeo_backend.catalog.bound import refuse
+from openeo_backend.errors import conceal_urls
 from openeo_backend.graph import trace
 from openeo_backend.net.traffic import Traffic
 from openeo_backend.observe.clock import moment
@@ -40,7 +41,7 @@ class Journal:
         """An entry of the user's log, at the node being evaluated."""
         if LEVELS.index(level) < self._least:
             return
-        entry: dict[str, Any] = {"level": level, "message": message, "time": moment()}
+        entry: dict[str, Any] = {"level": level, "message": conceal_urls(message), "time": moment()}
         path = [ref.json() for ref in reversed(trace.path())]  # logs name the origin first
         if path or node:
             entry["path"] = path or [{"node_id": node}]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from openeo_backend.errors import conceal_urls
+
 
 class Made(Protocol):
     """A run, as far as its origin goes."""
@@ -38,16 +40,19 @@ def derived(job: Made, places: Places) -> list[dict[str, Any]]:
         is_here = source.startswith("collections/")
         href = places.input(source) if is_here else source if source.startswith(("http://", "https://")) else None
         if href:
-            found.append({"rel": "derived_from", "href": href, "type": "application/geo+json"})
+            found.append({"rel": "derived_from", "href": conceal_urls(href), "type": "application/geo+json"})
     return found
 
 
 def processing(job: Made) -> dict[str, Any]:
-    """Members of the processing extension: the graph, when it was computed, and by what."""
+    """Members of the processing extension: the graph, when it was computed, and by what.
+
+    Who gets the link to a result gets no secrets with it: those in URLs of the graph are left out.
+    """
     origin = provenance(job)
-    expression: dict[str, Any] = {"format": "openeo", "expression": job.process}
+    expression: dict[str, Any] = {"format": "openeo", "expression": _without_secrets(job.process)}
     if remote := (job.result or {}).get("remote_processes"):
-        expression["remote_processes"] = remote
+        expression["remote_processes"] = _without_secrets(remote)
     found = {
         "processing:expression": expression,
         "processing:lineage": " ".join(origin.get("notes") or ()) or None,
@@ -55,6 +60,14 @@ def processing(job: Made) -> dict[str, Any]:
         "processing:datetime": origin.get("computed"),
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, str):
+        return conceal_urls(value)
+    if isinstance(value, Mapping):
+        return {name: _without_secrets(entry) for name, entry in value.items()}
+    return [_without_secrets(entry) for entry in value] if isinstance(value, list) else value
 
 
 def providers(job: Made, places: Places) -> list[dict[str, Any]]:

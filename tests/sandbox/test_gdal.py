@@ -52,3 +52,28 @@ def test_only_allowed_drivers_are_there_and_a_vrt_named_tif_is_not_followed(tmp_
     assert read is None
     # what the environment prevents really happens without it
     assert found["default"][1] == "root:x:0"
+
+
+_READER = """
+import sys
+from openeo_backend.catalog.read import Handles
+from rasterio.errors import RasterioIOError
+try:
+    Handles().open(sys.argv[1])
+    print("opened")
+except RasterioIOError:
+    print("refused")
+"""
+
+
+def test_readers_name_their_drivers_whatever_the_environment(tmp_path: Path) -> None:
+    """In a process that loaded GDAL with all its drivers."""
+    picture = tmp_path / "picture.tif"
+    picture.write_text(
+        '<VRTDataset rasterXSize="8" rasterYSize="1">'
+        '<VRTRasterBand dataType="Byte" band="1"><NoDataValue>0</NoDataValue></VRTRasterBand></VRTDataset>'
+    )
+    bare = {name: value for name, value in os.environ.items() if name not in gdal_environment()}
+    command = [sys.executable, "-c", _READER, str(picture)]
+    run = subprocess.run(command, env=bare, capture_output=True, text=True, check=True)
+    assert run.stdout == "refused\n"

@@ -20,7 +20,9 @@ import pytest
 from victims import ROOT
 
 from openeo_backend.errors import OpenEOError
+from openeo_backend.formats import names
 from openeo_backend.formats.reading import read_file
+from openeo_backend.processes import exports
 from openeo_backend.run.execute import execute
 from openeo_backend.run.request import RunRequest
 
@@ -30,10 +32,10 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 @pytest.fixture(autouse=True)
 def _bounded() -> Iterator[None]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    begun = time.perf_counter()
+    begun = time.process_time()
     yield
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert time.perf_counter() - begun < 20
+    assert time.process_time() - begun < 20
     assert grown < 900_000, "kilobytes"
 
 
@@ -80,6 +82,7 @@ def test_texts_do_not_double_without_end(node: Any, tmp_path: Path) -> None:
 
 def test_patterns_of_texts_are_plain_text(node: Any, tmp_path: Path) -> None:
     """T17: no process takes regular expressions; one that would explode is searched for as it is written."""
+    assert run(node, tmp_path, {"a": call("text_contains", data="abc", pattern="a.c")}).value is False
     for process in ("text_contains", "text_begins", "text_ends"):
         outcome = run(node, tmp_path, {"a": call(process, data="a" * 50_000 + "!", pattern="(a+)+$")})
         assert outcome.error is None
@@ -93,11 +96,21 @@ def test_json_that_is_nested_too_deeply(node: Any, path: str, opening: str) -> N
     answer = node.ask(method, ROOT + path, "ada", data=opening, content_type="application/json")
     assert answer.status_code == 400
     depth = 900
-    nested = '{"process":{"process_graph":{"a":{"process_id":"add","arguments":{"x":%s},"result":true}}}}'
+    nested = '{"process_graph":{"a":{"process_id":"add","arguments":{"x":%s},"result":true}}}'
+    nested = nested if path in ("/validation", "/process_graphs/x") else '{"process":' + nested + "}"
     answer = node.ask(
         method, ROOT + path, "ada", data=nested % ("[" * depth + "]" * depth), content_type="application/json"
     )
-    assert answer.status_code < 500, answer.text
+    assert answer.status_code in (200, 201, 400), answer.text
+    assert path == "/jobs" or "nested more than" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/validation", "/result", "/jobs"])
+def test_t10_bodies_of_millions_of_arrays_are_refused(node: Any, path: str) -> None:
+    """Each takes a hundred times more memory than bytes of the body, in which they fit by the million."""
+    body = b'{"a":[' + b"[]," * 2_000_000 + b"[]]}"
+    answer = node.ask("POST", ROOT + path, "ada", data=body, content_type="application/json")
+    assert (answer.status_code, answer.get_json()["code"]) == (413, "RequestTooLarge")
 
 
 def huge_tiff(size: int) -> bytes:
@@ -162,6 +175,23 @@ def test_files_of_another_kind_are_refused(tmp_path: Path, format: str, content:
         read_file(file, format)
     assert "root:" not in raised.value.message
     assert raised.value.code != "Internal"
+
+
+def test_texts_of_users_in_file_names_and_messages_are_cut(node: Any, tmp_path: Path) -> None:
+    """What is too long for a file system is no failure of ours, and nobody fills the log with one message."""
+    assert names.slug("../" + "é" * 10 + "x" * 5_000) == "x" * 100
+    outcome = run(node, tmp_path, {"a": call("load_collection", id="x" * 1_000_000, spatial_extent=None,
+                                            temporal_extent=None)})  # fmt: skip
+    assert outcome.error is not None
+    assert outcome.error["code"] == "CollectionNotFound"
+    assert len(outcome.error["message"]) < 21_000
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "é" * 150, "/".join(["ab"] * 500)])
+def test_paths_in_workspaces_have_bounds(path: str) -> None:
+    with pytest.raises(OpenEOError) as raised:
+        exports._path(path)
+    assert raised.value.code == "ProcessParameterInvalid"
 
 
 def test_bodies_are_not_unpacked(node: Any) -> None:

@@ -137,9 +137,72 @@ def test_t16_bodies_get_time_by_their_length() -> None:
     assert gunicorn._declared(Request()) == 0
     one, other = socket.socketpair()
     with one, other:
-        waiting = patience.Patience(one)
+        waiting = patience.Patience(one, threading.Semaphore(1))
         waiting.begin(0.05)
         assert one.recv(1) == b""  # cut, not waited for
+
+
+def test_t16_few_clients_may_be_slow_with_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are cut off after a moment; whoever ends lets another one be slow."""
+    monkeypatch.setattr(patience, "QUICK_SECONDS", 0.05)
+    slow = threading.Semaphore(1)
+    with contextlib.ExitStack() as stack:
+        pairs = [[stack.enter_context(end) for end in socket.socketpair()] for _ in range(3)]
+        first, second, third = (patience.Patience(pair[0], slow) for pair in pairs)
+        first.begin_head(30)
+        time.sleep(0.3)
+        second.begin_head(30)
+        pairs[1][0].settimeout(10)
+        assert pairs[1][0].recv(1) == b""
+        first.end()
+        third.begin_head(30)
+        time.sleep(0.3)
+        for number in (0, 2):
+            pairs[number][1].sendall(b"x")
+            assert pairs[number][0].recv(1) == b"x"
+        third.end()
+        assert slow.acquire(blocking=False)
+
+
+def test_t16_bodies_have_to_come_at_a_fair_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever length was told: what drips is cut, what comes in time is not."""
+    monkeypatch.setattr(patience, "RATE", 1000)
+    for piece, pause, whole in ((b"x" * 200, 0.1, True), (b"x", 0.1, False)):
+        ours, theirs = socket.socketpair()
+        with ours, theirs, ours.makefile("rb", buffering=0) as body:
+            timed = patience.TimedBody(body, 10**9, patience.Patience(ours, threading.Semaphore(1)), 0.5)
+            ended = time.monotonic() + 1.5
+
+            sender = threading.Thread(target=_send, args=(theirs, piece, pause, ended))
+            begun = time.monotonic()
+            sender.start()
+            while timed.read(200):
+                pass
+            took = time.monotonic() - begun
+            sender.join()
+        assert (took >= 1.4) == whole
+
+
+def _send(to: socket.socket, piece: bytes, pause: float, until: float) -> None:
+    with contextlib.suppress(OSError):
+        while time.monotonic() < until:
+            to.sendall(piece)
+            time.sleep(pause)
+        to.shutdown(socket.SHUT_WR)
+
+
+def test_t16_strangers_leave_threads_to_users(node: Any) -> None:
+    """Only requests with bodies count, and only of those who have not logged in."""
+    configure(node, quotas={"requests": 1})
+    flights = node.app.extensions[access.FLIGHTS]
+    body = {"json": {"process_graph": {}}}
+    assert node.ask("POST", f"{ROOT}/validation", **body).status_code == 200
+    flights.take(access.STRANGERS)
+    assert node.ask("POST", f"{ROOT}/validation", **body).status_code == 429
+    assert node.ask("GET", f"{ROOT}/processes").status_code == 200
+    assert node.ask("POST", f"{ROOT}/validation", "ada", **body).status_code == 200
+    flights.give_back(access.STRANGERS)
+    assert [node.ask("POST", f"{ROOT}/validation", **body).status_code for _ in range(3)] == [200] * 3
 
 
 def test_t16_clients_that_drip_do_not_keep_others_out(tmp_path: Path) -> None:
@@ -181,6 +244,6 @@ def test_t16_clients_that_drip_do_not_keep_others_out(tmp_path: Path) -> None:
 def test_t16_sockets_give_up_who_does_not_read() -> None:
     one, other = socket.socketpair()
     with one, other:
-        patience.Patience(one)
+        patience.Patience(one, threading.Semaphore(1))
         seconds, _ = struct.unpack("ll", one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, 16))
     assert seconds == patience.SEND_SECONDS

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import pytest
 from victims import GRAPH, ROOT, finish_job
@@ -91,6 +91,26 @@ def test_another_user_finds_nothing_and_changes_nothing(node: Any, things: dict[
     assert node.ask("DELETE", f"{ROOT}/process_graphs/mine", "bob").status_code == 404
     other = {**GRAPH, "summary": "of bob"}
     assert node.ask("PUT", f"{ROOT}/process_graphs/mine", "bob", json=other).status_code == 200
+    assert state(node, things) == before
+
+
+@pytest.mark.parametrize(
+    "id", ["x' OR '1'='1", "x' OR '1'='1' -- ", "' OR 1=1 /*", "%", "_", "x'; DROP TABLE jobs; --", '"', "\\"]
+)
+def test_t32_ids_are_no_sql(node: Any, things: dict[str, str], id: str) -> None:
+    """Nor other texts that end up in queries."""
+    before = state(node, things)
+    for route in sorted(JOB | NAMED | {"GET /result/logs/<request_id>"}):
+        method, path = route.split(" ")
+        if method not in ("PUT", "POST"):
+            members: dict[str, Any] = {"json": {"title": "taken"}} if method == "PATCH" else {}
+            address = ROOT + re.sub("<[^>]+>", quote(id, safe=""), path)
+            assert node.ask(method, address, "ada", **members).status_code == 404, route
+    for name in ("limit", "offset", "level", "cursor", "page"):
+        for path in ("/jobs", f"/jobs/{things['job_id']}/logs", "/process_graphs"):
+            answer = node.ask("GET", f"{ROOT}{path}?{urlencode({name: id})}", "ada")
+            assert answer.status_code in (200, 400), (path, name)
+    assert node.ask("POST", f"{ROOT}/jobs", "ada", json={"process": GRAPH, "title": id}).status_code == 201
     assert state(node, things) == before
 
 
