@@ -87,6 +87,8 @@ def list_results(job_id: str) -> Response:
     """The results as STAC with freshly signed links."""
     job = backend().store.jobs.get(current_user().id, job_id)
     expires = backend().signer.now() + timedelta(days=backend().settings.store.signed_url_days)
+    if job.status == "finished" and job.unpublished is not None:
+        expires = min(expires, job.unpublished)
     own = [
         {"rel": "self", "href": url(f"/jobs/{job.id}/results"), "type": "application/json"},
         {"rel": "monitor", "href": url(f"/jobs/{job.id}/logs"), "type": "application/json", "title": "Log"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -313,6 +314,8 @@ def _after(start: str) -> ColumnElement[bool]:
     created, _, id = start.partition("~")
     try:
         time = float(created)
+        if not math.isfinite(time):
+            raise ValueError(created)
     except ValueError:
         raise OpenEOError(
             "RequestInvalid", "The page token is not one of ours.", hint="Follow the 'next' link."

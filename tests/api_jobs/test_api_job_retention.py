@@ -46,6 +46,7 @@ def test_results_and_jobs_are_kept_as_long_as_announced(
     document = later("GET", f"/jobs/{id}/results").get_json()
     link = document["assets"]["ndvi.tif"]["href"]
     assert anyone("GET", link).status_code == 200
+    assert document["expires"] == announced["unpublished"]  # links do not promise more days than are left
     assert later("GET", f"/jobs/{id}").get_json()["unpublished"] == announced["unpublished"]
 
     travel(finished + timedelta(days=90, minutes=1))

@@ -179,7 +179,9 @@ def test_lists_are_complete_without_limit_and_paged_with_it(ada: Any, bob: Any) 
     assert len(ada("GET", "/jobs?limit=").get_json()["jobs"]) == 5
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=-1", "limit=x", "limit=1.5", "limit=2&start=x"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=-1", "limit=x", "limit=1.5", "limit=2&start=x", "start=nan~x", "start=inf~x"]
+)
 def test_bad_pages_are_refused(ada: Any, query: str) -> None:
     assert code(ada("GET", f"/jobs?{query}"), 400) == "RequestInvalid"
 
