@@ -69,10 +69,14 @@ def refuse(samples: float, limit: float, what: str, *, at_least: bool = False) -
     """The error for a graph that reads more than its request may."""
     return OpenEOError(
         "ProcessGraphComplexity",
-        f"The graph reads {'at least ' if at_least else ''}{samples / 1e6:,.0f} million samples ({what}); "
-        f"the limit for this kind of request is {limit / 1e6:,.0f} million.",
+        f"The graph reads {'at least ' if at_least else ''}{_millions(samples)} million samples ({what}); "
+        f"the limit for this kind of request is {_millions(limit)} million.",
         hint="Use a smaller extent, fewer dates or fewer bands. Batch jobs may read more than synchronous requests.",
     )
+
+
+def _millions(samples: float) -> str:
+    return f"{samples / 1e6:,.0f}" if samples >= 1e7 else f"{samples / 1e6:.3g}"
 
 
 def _pixels(area: BaseGeometry, name: str, band: AssetBand, sample: Iterable[Item]) -> float | None:
