@@ -141,7 +141,7 @@ class Client:
         headers = {"Authorization": authorization or self.authorization, "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
         try:
-            with urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method), timeout=120) as sent:
+            with urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method), timeout=300) as sent:
                 raw, head = sent.read(), dict(sent.headers)
         except urllib.error.HTTPError as error:
             raw, head = error.read(), dict(error.headers)
