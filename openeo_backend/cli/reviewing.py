@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from types import FrameType
 
 import click
 
@@ -40,10 +42,12 @@ def review_url(
     if user is not None:
         node.login(user, password or "")
     chosen = list(profiles)
+    before = signal.signal(signal.SIGTERM, _end)
     try:
         findings = review(node, selected(chosen), _progress)
     finally:
         left = node.close()
+        signal.signal(signal.SIGTERM, before)
     for path in left:
         click.echo(f"openeo-backend: could not be deleted: {path}", err=True)
     click.echo("\r\x1b[K" if _is_terminal() else "", err=True, nl=False)
@@ -60,6 +64,11 @@ def review_url(
         for line in totals(document["summary"]):
             click.echo(line, err=True)
     return 0 if holds(findings) else 1
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """End as by Ctrl+C, so that what was made is deleted."""
+    raise KeyboardInterrupt
 
 
 def _progress(finding: Finding, done: int, planned: int) -> None:

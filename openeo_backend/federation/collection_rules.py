@@ -192,9 +192,10 @@ def _harmonised(document: Mapping[str, Any]) -> Iterator[Problem]:
     id, common = document.get("id"), document.get("common_name")
     told = id if id in HARMONISED else common if common in HARMONISED else None
     if told is None:
-        near = next((name for name in HARMONISED if isinstance(id, str) and _letters(name) in _letters(id)), None)
+        called = [_letters(text) for text in (id, document.get("title")) if isinstance(text, str)]
+        near = next((name for name in HARMONISED if any(_letters(name) in text for text in called)), None)
         if near is not None:
-            message = f"The id '{str(id)[:80]}' looks like the harmonised dataset {near}, without saying so."
+            message = f"The collection '{str(id)[:80]}' looks like the harmonised dataset {near}, without saying so."
             hint = f'If it is the same data, set catalog.collections.<id>.common_name = "{near}".'
             yield Problem("COL-6", "recommended", message, hint)
     if told == "SENTINEL2_L2A":

@@ -153,6 +153,10 @@ class Door:
             for part in self._read(url, response, limit_mb):
                 out.write(part)
 
+    def hang_up(self) -> None:
+        """Close the connections that are kept for later requests."""
+        self._pool.clear()
+
     def _fetch(
         self, method: str, url: str, body: bytes | None, limit_mb: float | None, headers: Mapping[str, str] | None
     ) -> bytes:

@@ -277,6 +277,8 @@ ANONYMOUS_FAULTS: list[Fault] = [
     fault("API-22", WELL_KNOWN, edited(_silent_about_production)),
     fault("API-30", HOME, sets(id=None)),
     fault("API-31", HOME, without_endpoints("/conformance")),
+    fault("API-31", HOME, without_endpoints("/jobs/{job_id}/logs")),
+    fault("API-31", HOME, without_endpoints("/collections/{collection_id}/queryables")),
     fault(
         "API-32",
         HOME,
@@ -327,7 +329,7 @@ ANONYMOUS_FAULTS: list[Fault] = [
     fault("API-309", ONE, sets(keywords=[])),
     fault("API-311", ONE, _flagged("deprecated", "v1.2.0", "no")),
     fault("API-313", ONE, edited(lambda body: body.update({"item_assets": None}))),
-    fault("API-320", ONE, sets(id="SENTINEL2")),
+    fault("API-320", ONE, sets(id="SENTINEL2"), "COL-6"),
     fault("API-321", ONE, sets(cube__dimensions=None), "COL-11", "COL-13"),
     fault("API-322", ONE, becomes(401), "API-320"),
     fault("API-324", ONE, sets(id="sentinel-2-l2a"), "API-320", "COL-12", "COL-6"),

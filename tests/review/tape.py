@@ -76,6 +76,9 @@ class Tape:
 class Recorder:
     """A door that keeps what comes through."""
 
+    def hang_up(self) -> None:
+        self._door.hang_up()
+
     def __init__(self, tape: Tape, door: Door) -> None:
         self._tape = tape
         self._door = door
@@ -89,6 +92,9 @@ class Recorder:
 
 class Player:
     """A door behind which the tape answers."""
+
+    def hang_up(self) -> None:
+        pass
 
     def __init__(self, tape: Tape, fault: Fault | None) -> None:
         self._tape = tape

@@ -37,8 +37,10 @@ h1 { font-size: 1.6rem; margin: 0 0 .25rem; }
 .verdict { border-left: .4rem solid; padding: .5rem 1rem; margin: 1rem 0; background: #f6f8fa; font-weight: 600; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: 1rem 0; }
 dt { color: #5f6670; } dd { margin: 0; overflow-wrap: anywhere; }
-.filter { margin: 0 .2rem 0 0; vertical-align: middle; accent-color: #0b5cad; }
-.label { margin-right: 1rem; white-space: nowrap; cursor: pointer; }
+.filter { position: absolute; opacity: 0; }
+.label { display: inline-block; margin: 0 1rem .25rem 0; white-space: nowrap; cursor: pointer; }
+.filter:not(:checked) + .label { opacity: .4; text-decoration: line-through; }
+.filter:focus-visible + .label { outline: 2px solid #0b5cad; outline-offset: 2px; }
 .badge { display: inline-block; min-width: 8.2rem; padding: .05rem .5rem; border-radius: .3rem; color: #fff;
   font-size: .85rem; font-weight: 600; text-align: center; }
 details { border: 1px solid #d5dae0; border-radius: .4rem; margin: .4rem 0; padding: .4rem .7rem;
@@ -84,7 +86,7 @@ def _page(document: Mapping[str, Any]) -> Iterator[str]:
             f'<label class="label" for="f-{status}"><span class="badge c-{status}">{escape(status)}</span> '
             f"{count}</label>"
         )
-    yield '<p class="hint level">The boxes show and hide; a click tells what was asked and answered.</p>'
+    yield '<p class="hint level">A click on a status hides or shows its checks; one on a check tells more.</p>'
     yield "<main>"
     family = None
     for entry in document["checks"]:

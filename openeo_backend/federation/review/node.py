@@ -22,6 +22,10 @@ from openeo_backend.settings import NetSettings
 
 #: Characters of a body that evidence shows.
 _SHOWN = 700
+#: Longest time in seconds in which an answer that has begun must have come whole.
+_WHOLE_SECONDS = 60
+#: Requests in a row without an answer after which no more are sent.
+_MOST_SILENCES = 8
 #: Exchanges that the evidence of a check holds.
 _MOST_EXCHANGES = 12
 
@@ -56,6 +60,7 @@ class Node:
         self.exchanges: list[Exchange] = []
         self._root = self.base_url
         self._kept: dict[str, Any] = {}
+        self._silences = 0
         self._named: set[str] = {self.base_url}
         self._door = self._opened()
         self._cache: dict[tuple[Any, ...], tuple[Reply, Exchange]] = {}
@@ -190,6 +195,10 @@ class Node:
         """
         url = path if "://" in path else f"{self.root}{path}"
         self._trust(url)
+        if self._silences >= _MOST_SILENCES:
+            raise OpenEOError(
+                "UnexpectedAnswer", f"{_MOST_SILENCES} requests in a row had no answer; no more are sent."
+            )
         # a connection for each request: servers may drop one after an error that a check provoked
         sent = {"Accept": "application/json, */*;q=0.5", "Connection": "close"}
         body = None
@@ -202,11 +211,22 @@ class Node:
         started = time.monotonic()
         try:
             reply = self._door.request(
-                method, url, body, headers=sent, limit_mb=256, seconds=seconds or self.seconds, again=False
+                method,
+                url,
+                body,
+                headers=sent,
+                limit_mb=256,
+                seconds=seconds or self.seconds,
+                again=False,
+                within=(seconds or self.seconds) + _WHOLE_SECONDS,
             )
+            self._silences = 0
         except OpenEOError as error:
+            self._silences += error.code == "UrlNotReachable"
             self._note(Exchange(method, self._masked(url), None, self._masked(error.message), _since(started)))
             raise
+        finally:
+            self._door.hang_up()  # many servers close as they were asked to, without saying so
         shown = self._masked(_excerpt(method, url, sent, body, reply))
         self._note(Exchange(method, self._masked(url), reply.status, shown, _since(started)))
         return reply
@@ -259,6 +279,7 @@ class Node:
 
     def close(self) -> list[str]:
         """Delete what the trial made; the paths of what could not be deleted."""
+        self._silences = 0
         return self.trial.close() if "trial" in self.__dict__ else []
 
     def _note(self, exchange: Exchange) -> None:

@@ -230,6 +230,7 @@ class Trial:
     def close(self) -> list[str]:
         """Delete what is left of the trial; the paths of what could not be deleted."""
         left = []
+        self._find()
         for path in reversed(self._made):
             try:
                 if not self._delete(path):
@@ -238,6 +239,18 @@ class Trial:
                 left.append(path)
         self._made.clear()
         return left
+
+    def _find(self) -> None:
+        """Own, by their titles, jobs that were made although the answer did not tell their ids, or never came."""
+        if not {"drafts", "finished", "failing", "stopped"} & self.__dict__.keys():
+            return
+        try:
+            listed = self.node.request("GET", "/jobs", auth=True).json()["jobs"]
+            own = [str(job["id"]) for job in listed if str(job.get("title")).startswith(f"{self.tag} ")]
+        except HOSTILE:
+            return
+        for id in own:
+            self.own(f"/jobs/{id}")
 
     def _delete(self, path: str) -> bool:
         for attempt in range(TRIES):

@@ -35,6 +35,11 @@ _PROTECTED = (
     *(("POST", "/jobs/{}/results"), ("GET", "/jobs/{}/logs"), ("PUT", "/process_graphs/{}")),
 )
 
+_OF_JOBS = (
+    *(("GET", "/jobs/{}"), ("GET", "/jobs/{}/logs"), ("GET", "/jobs/{}/results")),
+    *(("POST", "/jobs/{}/results"), ("DELETE", "/jobs/{}/results"), ("DELETE", "/jobs/{}")),
+)
+
 
 @check("API-30", profile="L1", kind="anonymous", source=OPENEO_API_PROFILE)
 def describes_itself(node: Node) -> Verdict:
@@ -63,6 +68,7 @@ def lists_all_endpoints(node: Node) -> Verdict:
             status = node.request(method, path).status
             if status in (200, 201, 401):
                 problems.append(f"{method} {path} answers with {status}")
+    problems += [f"{method} {path} works" for method, path in _unlisted(node)]
     return judged(problems, "All endpoints of the API that answer are listed.", expected="them in `endpoints`")
 
 
@@ -258,6 +264,24 @@ def credentials_are_read(node: Node) -> Verdict:
         if not isinstance(provider.get(name), str)
     ]
     return judged(problems, "All are read.", expected="id, issuer and title: else the back-end counts as offline")
+
+
+def _unlisted(node: Node) -> Iterator[tuple[str, str]]:
+    """Endpoints with ids in their paths that answer, and are not listed."""
+    advertised = node.endpoints
+    if "GET" in advertised.get("/collections", ()) and node.collections:
+        id = node.collections[0].get("id")
+        for path in ("/collections/{}", "/collections/{}/queryables"):
+            if "GET" not in advertised.get(path, ()) and _offers(node.get(path.replace("{}", str(id)))):
+                yield "GET", path
+    for method, path in _OF_JOBS if "/jobs" in advertised else ():
+        if method in advertised.get(path, ()):
+            continue
+        path = path.replace("{}", "openeo_review")
+        status = node.request(method, path).status
+        # where all below a job asks for a token, 401 tells nothing
+        if status == 401 and node.request(method, f"{path}/openeo-review-no-such-endpoint").status != 401:
+            yield method, path
 
 
 def _offers(reply: Reply) -> bool:

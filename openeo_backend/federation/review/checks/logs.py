@@ -17,6 +17,7 @@ from openeo_backend.federation.review.node import Node
 LEVELS = ("error", "warning", "info", "debug")
 #: Letters from which a message is no longer short.
 LONG = 1000
+_EMPTY = "The logs of the review's jobs are empty."
 
 
 @check("API-800", profile="L2", kind="job", source=OPENEO_API_PROFILE)
@@ -64,7 +65,10 @@ def logs_tell_their_level(node: Node) -> Verdict:
 def entries_are_valid(node: Node) -> Verdict:
     """Each entry of a log has id, level and message"""
     problems = []
-    for entry in _entries(node):
+    entries = _entries(node)
+    if not entries:
+        return not_applicable(_EMPTY)
+    for entry in entries:
         if not isinstance(entry.get("id"), str):
             problems.append(f"an entry has the id {entry.get('id')!r}")
         if entry.get("level") not in LEVELS:
@@ -78,6 +82,8 @@ def entries_are_valid(node: Node) -> Verdict:
 def entries_have_times(node: Node) -> Verdict:
     """Each entry of a log has a time"""
     entries = _entries(node)
+    if not entries:
+        return not_applicable(_EMPTY)
     wrong = [entry.get("time") for entry in entries if not answers.is_instant(entry.get("time"))]
     problems = [f"{len(wrong)} entries have no time ({wrong[0]!r})"] if wrong else []
     return judged(problems, f"All {len(entries)} have one.", expected="`time` as RFC 3339 date-time")
