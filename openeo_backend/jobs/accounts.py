@@ -234,10 +234,13 @@ class Accounts:
 
 
 def is_charged(error: Mapping[str, Any] | None) -> bool:
-    """Whether a run is charged that ended with an openEO error: one that is the user's to mend, not ours."""
+    """Whether a run is charged that ended with an openEO error: one that is the user's to mend, not ours.
+
+    What is refused for its size has not been computed, wherever that is found.
+    """
     if error is None:
         return True
-    return int(error.get("status") or STATUS.get(str(error.get("code")), 400)) < 500
+    return error.get("code") != "ProcessGraphComplexity" and int(error.get("status") or STATUS.get(str(error.get("code")), 400)) < 500
 
 
 def _duration(started: datetime | None, ended: datetime) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from openeo_backend.errors import OpenEOError
+from openeo_backend.jobs.accounts import is_charged
 from openeo_backend.jobs.estimate import estimate
 from openeo_backend.jobs.tariff import Tariff
 from openeo_backend.observe import clock
@@ -104,3 +107,20 @@ def test_without_a_tariff_only_the_service_knows_the_costs() -> None:
     assert only.plans()[0]["paid"]
     size = {"items": 3, "samples": 50_000_000, "bytes": 10_000_000}
     assert "costs" not in estimate(size, [], clock.now(), only, "credits")
+
+
+@pytest.mark.parametrize(
+    ("error", "charged"),
+    [
+        (None, True),
+        ({"code": "ProcessParameterInvalid"}, True),
+        ({"code": "NoDataAvailable", "status": 400}, True),
+        ({"code": "Internal", "status": 500}, False),
+        ({"code": "InfrastructureBusy"}, False),
+        ({"code": "ProcessGraphComplexity", "status": 400}, False),
+    ],
+)
+def test_runs_are_charged_unless_the_fault_is_ours_or_nothing_was_computed(
+    error: dict[str, Any] | None, charged: bool
+) -> None:
+    assert is_charged(error) is charged
