@@ -212,7 +212,9 @@ def _write(
     stems: set[str] = set()
     sizes = [_size(result.value) for result in saved]
     for index, result in enumerate(saved):
-        with trace.entered((NodeRef(result.node, "save_result"),)):
+        node = NodeRef(result.node, "save_result")
+        journal.place(node)
+        with trace.entered((node,)):
             stem = _stem(request.title, result.node, len(saved), stems)
 
             def progress(done: float, planned: int, index: int = index) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from openeo_backend.catalog.bound import refuse
-from openeo_backend.errors import conceal_urls
+from openeo_backend.errors import NodeRef, conceal_urls
 from openeo_backend.graph import trace
 from openeo_backend.net.traffic import Traffic
 from openeo_backend.observe.clock import moment
@@ -61,6 +61,10 @@ class Journal:
             self._percent, self._told = max(percent, before), now
             percent = self._percent
         self._send(Event("progress", {"percent": percent}))
+
+    def place(self, node: NodeRef) -> None:
+        """From now on the result of a node is computed."""
+        self._send(Event("place", {"node_id": node.node_id, "process_id": node.process_id}))
 
     @contextmanager
     def alive(self, usage: Callable[[], Mapping[str, Any]]) -> Iterator[None]:

@@ -58,10 +58,11 @@ class RunRequest:
 class Event:
     """News of a run, in order."""
 
-    kind: Literal["log", "progress", "usage"]
+    kind: Literal["log", "progress", "usage", "place"]
     data: Mapping[str, Any]
     """log: an openEO log entry without id (level, message, time, code, path, data);
-    progress: {"percent"}, never falling; usage: openEO usage metrics by name ({value, unit})."""
+    progress: {"percent"}, never falling; usage: openEO usage metrics by name ({value, unit});
+    place: {"node_id", "process_id"} of the result that is computed from now on, for who has to tell how it ended."""
 
 
 @dataclass(frozen=True)

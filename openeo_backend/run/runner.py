@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from openeo_backend.errors import OpenEOError
+from openeo_backend.errors import NodeRef, OpenEOError
 from openeo_backend.run.request import Event, Outcome, RunRequest
 from openeo_backend.sandbox.child import Ending, run_child
 from openeo_backend.settings import Settings
@@ -32,8 +32,14 @@ class ChildRunner:
         :param is_cancelled: True ends the run.
         """
 
+        path: tuple[NodeRef, ...] = ()
+
         def forward(event: Mapping[str, Any]) -> None:
-            on_event(Event(event["kind"], event["data"]))
+            nonlocal path
+            if event["kind"] == "place":
+                path = (NodeRef(**event["data"]),)
+            else:
+                on_event(Event(event["kind"], event["data"]))
 
         payload = {"settings": self._settings.model_dump(mode="json"), "request": request.json()}
         ending = run_child(self._target, payload, forward, is_cancelled, request.seconds, request.memory_mb)
@@ -42,11 +48,11 @@ class ChildRunner:
             return Outcome(**{**ending.answer, "files": tuple(ending.answer["files"])})
         if ending.kind == "cancelled":
             return Outcome(cancelled=True)
-        return _ended(ending, request, self._settings)
+        return _ended(ending, request, self._settings, path)
 
 
-def _ended(ending: Ending, request: RunRequest, settings: Settings) -> Outcome:
-    """How a run without an answer ended.
+def _ended(ending: Ending, request: RunRequest, settings: Settings, path: tuple[NodeRef, ...]) -> Outcome:
+    """How a run without an answer ended, which was last at `path`.
 
     A run that took more than it may would do so again. What the system killed may have had bad neighbours, and
     what crashed bad luck: those are losses, which another attempt may survive.
@@ -82,4 +88,4 @@ def _ended(ending: Ending, request: RunRequest, settings: Settings) -> Outcome:
     else:
         lost = f"exit status {ending.exit_code}"
         error = OpenEOError("Internal", f"The computing process crashed ({lost}).", hint="Please tell the operator.")
-    return Outcome(error={**error.json(), "status": error.status}, lost=lost)
+    return Outcome(error={**error.at(path).json(), "status": error.status}, lost=lost)

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 import rasterio
 
+from openeo_backend.run import runner
 from openeo_backend.run.engine import Engine
 from openeo_backend.run.execute import execute, slug
 from openeo_backend.run.request import Event, Outcome, RunRequest
 from openeo_backend.run.runner import ChildRunner
+from openeo_backend.sandbox.child import Ending
 from openeo_backend.settings import Settings
 
 PERIOD = ["2025-05-01", "2025-06-15"]
@@ -189,6 +191,24 @@ def test_the_deadline_and_a_crash_are_explained(settings: Settings, tmp_path: Pa
     cancelled = ChildRunner(settings)(request(tmp_path / "p", "load", **nodes), print, lambda: True)
     assert cancelled.cancelled
     assert cancelled.error is None
+
+
+@pytest.mark.parametrize("kind", ["memory", "deadline"])
+def test_who_was_ended_while_a_result_was_written_is_told_its_node(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
+    def ended(target: str, payload: Any, on_event: Any, *limits: Any) -> Ending:
+        on_event({"kind": "place", "data": {"node_id": "save", "process_id": "save_result"}})
+        on_event({"kind": "progress", "data": {"percent": 10}})
+        return Ending(kind, memory_mb=5000)
+
+    monkeypatch.setattr(runner, "run_child", ended)
+    events: list[Event] = []
+    asked = replace(request(tmp_path / "o", "load", load=load("B04")), seconds=5.0, memory_mb=4000)
+    error = failure(ChildRunner(settings)(asked, events.append, lambda: False))
+    assert error["path"] == [{"node_id": "save", "process_id": "save_result"}]
+    assert "Node 'save' (save_result): The computation" in error["message"]
+    assert [event.kind for event in events] == ["progress"]
 
 
 def test_file_names() -> None:
