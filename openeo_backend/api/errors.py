@@ -34,8 +34,8 @@ def register(app: Flask) -> None:
     app.register_error_handler(HTTPException, _answer_http)
     for kind in (DatabaseError, InterfaceError, TimeoutError):
         app.register_error_handler(kind, _answer_without_database)
-    for kind in (DataError, IntegrityError, ProgrammingError, Exception):  # our own mistakes
-        app.register_error_handler(kind, _answer_internal)
+    for mistake in (DataError, IntegrityError, ProgrammingError, Exception):  # our own
+        app.register_error_handler(mistake, _answer_internal)
 
 
 def answer(error: OpenEOError, links: Sequence[Mapping[str, str]] = ()) -> Response:
