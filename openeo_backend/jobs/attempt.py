@@ -158,7 +158,7 @@ class Attempt:
             user=job.user_id,
             roles=allowed.get("roles", ()),
             title=job.title,
-            processes=self._stored(job.user_id),
+            processes=self._stored_processes(),
             remote=job.remote or (),
             options=job.options,
             log_level=job.log_level,
@@ -169,6 +169,17 @@ class Attempt:
             previews=True,
         )
         return self._runner(request, self._hear, lambda: self._is_lost or self._is_stopped or bool(self._overrun))
+
+    def _stored_processes(self) -> Mapping[str, Any]:
+        found: dict[str, Any] = {}
+
+        def read() -> bool:
+            found.update(self._stored(self.lease.job.user_id))
+            return True
+
+        if not self._retried(read):
+            raise OpenEOError("InfrastructureBusy", "The server cannot use its database at the moment.")
+        return found
 
     def _hear(self, event: Event) -> None:
         if event.kind == "log":

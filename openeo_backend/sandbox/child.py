@@ -14,6 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.connection import Connection, wait
@@ -24,6 +25,8 @@ from typing import Any, Literal
 PRELOAD = "openeo_backend.jobs.preload"
 #: How often a waiting parent looks at cancellation and the deadline, in seconds.
 TICK = 0.25
+#: How often starting a child is tried.
+STARTS = 3
 
 Emit = Callable[[Mapping[str, Any]], None]
 Target = Callable[[Mapping[str, Any], Emit], Mapping[str, Any]]
@@ -46,8 +49,9 @@ def warm_up() -> None:
     """Start the fork server and its imports now, so that the first child is quick."""
     context = _context()
     process = context.Process(target=_nothing)
-    process.start()
-    process.join()
+    with suppress(EOFError, OSError):  # the first child tries again
+        process.start()
+        process.join()
 
 
 def run_child(
@@ -66,13 +70,7 @@ def run_child(
     :param seconds: deadline.
     :param memory_mb: memory of its own (no files mapped) that the child may hold; looked at every :data:`TICK`.
     """
-    context = _context()
-    receiver, sender = context.Pipe(duplex=False)
-    tether_end, tether = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(target, json.dumps(payload), sender, tether_end))
-    process.start()
-    sender.close()
-    tether_end.close()
+    process, receiver, tether = _start(target, json.dumps(payload))
     limit = None if seconds is None else time.monotonic() + seconds
     try:
         return _follow(process, receiver, on_event, cancelled, limit, memory_mb)
@@ -83,6 +81,30 @@ def run_child(
         process.join()
         process.close()
         receiver.close()
+
+
+def _start(target: str, payload: str) -> tuple[Any, Connection, Connection]:
+    """A child that works, where it answers, and what it is held by.
+
+    The server that forks children may have just died; then another one is started.
+    """
+    context = _context()
+    for left in reversed(range(STARTS)):
+        receiver, sender = context.Pipe(duplex=False)
+        tether_end, tether = context.Pipe(duplex=False)
+        process = context.Process(target=_work, args=(target, payload, sender, tether_end))
+        try:
+            process.start()
+            return process, receiver, tether
+        except (EOFError, OSError):
+            tether.close()  # the child may have been forked nevertheless, and ends then
+            receiver.close()
+            if not left:
+                raise
+        finally:
+            sender.close()
+            tether_end.close()
+    raise AssertionError("unreachable")
 
 
 def _follow(

@@ -23,6 +23,21 @@ This page is written by `tests/chaos/record.py`.
 """
 
 _TAIL = """
+## Found and mended
+
+What such runs found in this back-end, each with a test now:
+
+- the server ended when its api was started again while the database or a catalog was away;
+- one empty answer of a STAC API meant no collections until a restart;
+- children crashed where a catalog could not be opened; answers with fewer items than they tell were believed;
+- a result was published that S3 said it had stored, and had not; S3 was given up after 11 seconds instead of a minute;
+- files that S3 said were deleted were forgotten;
+- a log could tell that a job had finished that was computed again then;
+- a wrong key that a provider published locked users out for ten minutes;
+- a database away was told as a failure of the server (500) instead of 503;
+- jobs ended with `Internal` where the connection to the database broke while a run began, or where the process that
+  children are forked from died at that moment (the two problems of the run of 2026-11-22).
+
 ## Lies that nobody can see
 
 These are not drawn, because no back-end can tell them from the truth: a STAC API that leaves items out and does not

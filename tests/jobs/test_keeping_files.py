@@ -131,3 +131,19 @@ def test_a_storage_elsewhere_is_asked_again_whether_files_are_gone(
         assert objects.list("jobs") == []
         assert store.trash.due() == left
     assert emptied == set()
+
+
+def test_a_database_that_is_away_when_a_run_begins_is_no_failure(
+    store: Store, objects: StoredObjects, settings: Settings, id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def stored(user: str) -> dict[str, Any]:
+        asked.append(user)
+        if len(asked) < 3:
+            raise OperationalError("", {}, Exception("away"))
+        return {}
+
+    Worker(store, objects, one_file, settings, stored).run_once()
+    assert asked == ["ada"] * 3
+    assert store.jobs.get("ada", id).status == "finished"

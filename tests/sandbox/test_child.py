@@ -97,3 +97,19 @@ def test_a_child_that_takes_too_much_memory_is_ended() -> None:
     ending = run_child("child_targets:grow", {}, ignore, memory_mb=4000)
     assert ending.kind == "done"
     assert ending.memory_mb > 500
+
+
+def test_a_fork_server_that_dies_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    from multiprocessing import popen_forkserver
+
+    launch, tried = popen_forkserver.Popen._launch, []
+
+    def launching(self: Any, process: Any) -> None:
+        tried.append(1)
+        if len(tried) == 1:
+            raise EOFError("unexpected EOF")  # what it looks like when it dies while it forks
+        launch(self, process)
+
+    monkeypatch.setattr(popen_forkserver.Popen, "_launch", launching)
+    assert run_child("child_targets:echo", {"events": 1, "text": "e"}, ignore).kind == "done"
+    assert len(tried) == 2
