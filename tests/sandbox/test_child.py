@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from openeo_backend.sandbox.child import run_child
 
 
