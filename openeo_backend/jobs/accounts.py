@@ -240,7 +240,8 @@ def is_charged(error: Mapping[str, Any] | None) -> bool:
     """
     if error is None:
         return True
-    return error.get("code") != "ProcessGraphComplexity" and int(error.get("status") or STATUS.get(str(error.get("code")), 400)) < 500
+    code = str(error.get("code"))
+    return code != "ProcessGraphComplexity" and int(error.get("status") or STATUS.get(code, 400)) < 500
 
 
 def _duration(started: datetime | None, ended: datetime) -> dict[str, Any]:

@@ -18,12 +18,12 @@ import xarray as xr
 from odc.geo.crs import CRS
 
 from openeo_backend.catalog.catalog import Catalog
+from openeo_backend.catalog.patch import merge_patch
 from openeo_backend.cube import Cube, Dimension
 from openeo_backend.files.objects import StoredObjects, open_objects
 from openeo_backend.files.user_files import UserFiles
 from openeo_backend.formats.writing import write_result
 from openeo_backend.net.door import Door
-from openeo_backend.catalog.patch import merge_patch
 from openeo_backend.processes.registry import Registry
 from openeo_backend.run.engine import Engine
 from openeo_backend.run.execute import execute
