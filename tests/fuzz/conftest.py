@@ -9,16 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from single_process import add_user, in_this_process
 
 from openeo_backend import settings as settings_module
 from openeo_backend.api.app import create_app
 from openeo_backend.backend import Backend
 from openeo_backend.catalog.demo import Scenario, write_archive
-from openeo_backend.run.execute import execute
-from openeo_backend.run.runner import Runner
-from openeo_backend.store.schema import users
-from openeo_backend.store.store import Store
 
 TINY = Scenario(
     width=48,
@@ -39,11 +35,6 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "catalog.json"
 
 
-def in_this_process(backend: Backend) -> Runner:
-    """A runner without children: as many runs as tests like."""
-    return lambda request, on_event, is_cancelled: execute(request, backend.engine, on_event)
-
-
 @pytest.fixture(scope="session")
 def node(archive: Path, migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The application and the back-end it serves, with headers of the user ada."""
@@ -61,12 +52,6 @@ def node(archive: Path, migrated_sqlite: Path, tmp_path_factory: pytest.TempPath
     headers = {"Authorization": f"Bearer basic//{backend.store.tokens.issue('ada', timedelta(days=1))}"}
     yield Node(backend, create_app(backend), headers)
     backend.close()
-
-
-def add_user(store: Store) -> None:
-    """The user ada; hashing a password takes its time, and nobody logs in with one here."""
-    with store.database.write() as connection:
-        connection.execute(insert(users), [{"id": "ada", "password": "", "roles": [], "created": 0.0}])
 
 
 class Node:

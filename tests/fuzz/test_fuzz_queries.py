@@ -10,9 +10,9 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from conftest import add_user, in_this_process
 from explore import explore
 from hypothesis import strategies as st
+from single_process import add_user, in_this_process
 
 from openeo_backend import settings as settings_module
 from openeo_backend.api.app import create_app

@@ -9,17 +9,11 @@ from datetime import UTC, datetime
 import pytest
 from live_server import Server, serving
 from tape import Tape
+from trial_checks import PASSWORD, TRIAL_CHECKS, USER
 from trial_faults import DECLARED
 
 from openeo_backend.auth.oidc import CDSE
 from openeo_backend.catalog.demo import Scenario, write_archive
-from openeo_backend.federation.review.check import checks
-
-USER, PASSWORD = "ada", "lovelace"
-
-#: Modules with checks that need a user or run something.
-TRIAL_MODULES = ("accounting", "callbacks", "identity", "jobs", "loading", "logs", "results", "stored", "sync")
-TRIAL_CHECKS = [check for check in checks() if check.function.__module__.rpartition(".")[2] in TRIAL_MODULES]
 
 
 @pytest.fixture(scope="session")

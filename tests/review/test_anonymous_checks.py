@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from advanced_faults import ADVANCED_FAULTS
 from anonymous_faults import ANONYMOUS_FAULTS, BETTER, DECLARED
-from conftest import PASSWORD, USER
 from fault import Fault
 from live_server import Server
 from tape import Key, Tape, seen_by
+from trial_checks import PASSWORD, USER
 
 from openeo_backend.federation.review.check import Verdict, checks
 

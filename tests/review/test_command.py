@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from conftest import PASSWORD, USER
 from live_server import Server
+from trial_checks import PASSWORD, USER
 
 from openeo_backend.cli import main
 from openeo_backend.federation.review.declaration import MEMBERS, read_declaration

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from conftest import TRIAL_CHECKS
 from fault import Fault, edited
 from live_server import Server
 from tape import TAG, Player, Tape
+from trial_checks import TRIAL_CHECKS
 
 from openeo_backend.cli import main
 from openeo_backend.errors import OpenEOError

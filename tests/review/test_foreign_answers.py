@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import requests
-from conftest import PASSWORD, TRIAL_CHECKS, USER
 from fault import Answer, Fault
 from live_server import Server
 from tape import TAG, Player, Tape
+from trial_checks import PASSWORD, TRIAL_CHECKS, USER
 from trial_faults import is_, says
 
 #: All but the capabilities, without which there is no back-end.

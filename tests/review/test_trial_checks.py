@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from conftest import TRIAL_CHECKS
 from fault import Fault
 from tape import Key, Tape, seen_by
+from trial_checks import TRIAL_CHECKS
 from trial_faults import TRIAL_FAULTS, VARIABLE
 
 from openeo_backend.federation.review.check import Verdict, checks
