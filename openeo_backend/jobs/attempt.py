@@ -190,7 +190,7 @@ class Attempt:
                 self._usage |= event.data
             job = self.lease.job
             self._overrun = self._accounts.overrun(job.plan, "job", job.budget, self._usage)
-        else:
+        elif event.kind == "progress":
             # 100 is for jobs that are finished.
             self._progress = max(self._progress, min(99, int(event.data["percent"])))
 

@@ -19,7 +19,7 @@ from openeo_backend.catalog.viewer import OPERATOR, Viewer
 from openeo_backend.cube import Cube, Provenance
 from openeo_backend.cube.bounds import refuse_many
 from openeo_backend.cube.pixels import LabeledList, missing
-from openeo_backend.errors import NodeRef, OpenEOError
+from openeo_backend.errors import NodeRef, OpenEOError, conceal_urls
 from openeo_backend.formats.asset import Asset
 from openeo_backend.formats.preview import preview
 from openeo_backend.formats.writing import default_format, write_result
@@ -175,7 +175,9 @@ def _bare(value: Any, loads: Metered, meter: Meter) -> Outcome:
 
 def _told(provenance: Provenance) -> dict[str, Any]:
     """The origin of a result with what computed it, and when."""
-    return {**asdict(provenance), "software": software(), "computed": timestamp()}
+    told = asdict(provenance)
+    told["items"] = tuple(conceal_urls(item) for item in provenance.items)  # kept with the result, for all to see
+    return {**told, "software": software(), "computed": timestamp()}
 
 
 def _viewer(request: RunRequest) -> Viewer:
