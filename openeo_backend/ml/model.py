@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from openeo_backend.cube.blank import blank
 from openeo_backend.cube.pixels import PixelArray
 from openeo_backend.errors import OpenEOError
+from openeo_backend.ml.trees import Trees
 
 #: Pixels predicted at once, so that the temporary arrays stay in the cache's reach.
 PIXELS = 65_536
@@ -55,26 +58,36 @@ class Model:
                 f"but the array has {len(data)} elements.",
                 hint="Give the same bands in the same order as in training.",
             )
+        floats = _floats(data.values)
+        values, valid = self._predicted(floats) if self.trees is None else self.trees.predict(floats)
         shape = data.values.shape[1:]
-        samples = _samples(data.values)
+        if self.dtype.kind == "f":
+            return np.where(valid, values, np.nan).astype(self.dtype).reshape(shape)
+        return np.ma.MaskedArray(np.asarray(self.classes, self.dtype)[values], ~valid).reshape(shape)
+
+    @cached_property
+    def trees(self) -> Trees | None:
+        """The estimator as arrays for compiled code; None where it predicts itself."""
+        return Trees.of(self.estimator)
+
+    def _predicted(self, floats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the estimator says about pixels (features, pixels), and where all their features are finite."""
+        samples = np.ascontiguousarray(floats.T)
         valid = np.isfinite(samples).all(axis=1)
-        predicted = np.zeros(len(samples), self.dtype)
+        values = np.zeros(len(samples), "float64" if self.task == "regression" else "int64")
         rows = np.flatnonzero(valid)
-        lookup = np.asarray(self.classes, self.dtype) if self.classes else None
         for start in range(0, len(rows), PIXELS):
             some = rows[start : start + PIXELS]
-            values = self.estimator.predict(samples[some])
-            predicted[some] = lookup[values] if lookup is not None else values
-        if self.dtype.kind == "f":
-            predicted[~valid] = np.nan
-            return predicted.reshape(shape)
-        return np.ma.MaskedArray(predicted, ~valid).reshape(shape)
+            values[some] = self.estimator.predict(samples[some])
+        return values, valid
 
 
-def _samples(values: np.ndarray) -> np.ndarray:
-    """Pixels as rows of float32, C-contiguous; null as NaN."""
-    floating = np.ma.filled(np.ma.asarray(values).astype("float32"), np.nan)
-    return np.ascontiguousarray(floating.reshape(len(floating), -1).T)
+def _floats(values: np.ndarray) -> np.ndarray:
+    """Pixels as float32 (features, pixels), C-contiguous; null as NaN."""
+    floating = np.ma.getdata(values).astype("float32", copy=np.ma.is_masked(values))
+    if np.ma.is_masked(values):
+        blank(floating, np.ma.getmaskarray(values))
+    return np.ascontiguousarray(floating.reshape(len(floating), -1))
 
 
 def _shown(labels: Sequence[str]) -> str:
