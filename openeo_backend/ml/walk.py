@@ -73,12 +73,12 @@ def follow(ranks: Any, nodes: Any, leaves: Any, exits: Any, exit_: Any, size: in
     while count > np.uint64(0):
         left = np.uint64(0)
         for place in range(count):
-            i = np.uint64(active[place])
-            node = nodes[np.uint64(at[i])]
-            above = flat[((node >> _SHIFTED) & _FEATURE) + i] > np.uint16(node & _LOW)
+            pixel = np.uint64(active[place])
+            node = nodes[np.uint64(at[pixel])]
+            above = flat[((node >> _SHIFTED) & _FEATURE) + pixel] > np.uint16(node & _LOW)
             child = (node >> _HALF) + np.uint64(above)
-            at[i] = child
-            active[left] = i
+            at[pixel] = child
+            active[left] = pixel
             left += np.uint64(leaves[child] == 0)
         count = left
 
