@@ -72,8 +72,8 @@ fuzz: $(VENV)/dev.stamp  ## Random requests, graphs and input for parsers, for O
 docs: $(VENV)/base.stamp  ## Renew the pages that follow from the code
 	$(BIN)/python docs/generate.py
 
-bench: $(VENV)/dev.stamp  ## Compare with the floor and an odc-stac script (minutes); renews docs/benchmarks.md
-	$(BIN)/python tests/bench/bench.py
+bench: $(VENV)/dev.stamp  ## Compare with the floor and with peers (an hour); ARGS="--size 1024 --rounds 1" for less
+	$(BIN)/python tests/bench/bench.py $(ARGS)
 
 LOCK := uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11
 

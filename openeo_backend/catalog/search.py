@@ -20,6 +20,9 @@ from openeo_backend.graph.callback import Callback
 #: Room in degrees around the extents of later filters, which may need a margin of pixels.
 _ROOM = 0.01
 
+#: Parts of a geometry from which the box of each stands for it.
+_PARTS = 16
+
 LONLAT = CRS("EPSG:4326")
 
 _DAY = np.timedelta64(24, "h")
@@ -44,7 +47,7 @@ class Search:
         whole: BaseGeometry | None = None
         for area, room in [*[(near, _ROOM) for near in self.near], *([(self.area, 0.0)] if self.area else [])]:
             part = around(area.to(LONLAT))
-            part = shapely.buffer(part, room, join_style="mitre") if room else part
+            part = widened(part, room) if room else part
             whole = part if whole is None else whole.intersection(part)
         return whole
 
@@ -53,6 +56,15 @@ class Search:
         start = None if self.labels.start is None else self.labels.start - _DAY
         end = None if self.labels.end is None else self.labels.end + 2 * _DAY
         return self.interval.meet(Interval(start, end))
+
+
+def widened(geometry: BaseGeometry, room: float) -> BaseGeometry:
+    """All within `room` of a geometry, or somewhat more where it has many parts: buffers of those take very long."""
+    parts = shapely.get_parts(geometry)
+    if len(parts) <= _PARTS:
+        return shapely.buffer(geometry, room, join_style="mitre")
+    west, south, east, north = shapely.bounds(parts).T
+    return shapely.union_all(shapely.box(west - room, south - room, east + room, north + room))
 
 
 def around(geometry: BaseGeometry) -> BaseGeometry:

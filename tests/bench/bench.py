@@ -1,6 +1,9 @@
-"""`make bench`: compare this back-end with the floor and with an odc-stac script, in turns; writes docs/benchmarks.md.
+"""`make bench`: this back-end beside the floor and its peers, in turns; docs/benchmarks.md tells the result.
 
-python tests/bench/bench.py [--size 2048] [--rounds 5] [--workloads abcd] [--data FOLDER]
+Each turn is added to build/bench/turns.jsonl, and a turn that is there is not run again: the whole can be run in
+parts, and `--page` writes the page from what there is.
+
+python tests/bench/bench.py [--size 4096] [--rounds 5] [--workloads abcd] [--only floor,result] [--minutes 9] [--page]
 """
 
 from __future__ import annotations
@@ -8,154 +11,172 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
+import uuid
+from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import rasterio
+import compare
+import season
+import ways
 import workload as work
-import xarray as xr
 
 HERE = Path(__file__).resolve().parent
-PAGE = HERE.parents[1] / "docs" / "benchmarks.md"
-IMPLEMENTATIONS = ("floor", "ours", "peer")
-TITLES = {
-    "a": "NDVI, median over time, GeoTIFF",
-    "b": "clouds masked by SCL, monthly medians of four bands, netCDF",
-    "c": "one date of four bands to EPSG:3857 (bilinear), 5 x 5 kernel, GeoTIFF",
-    "d": "10, 50 and 90 % quantiles over time of four bands, GeoTIFF",
-}
-Results = dict[str, list[dict[str, Any]]]
+BUILD = HERE.parents[1] / "build" / "bench"
+#: Ours by its three ways in.
+OURS = ("result", "job", "run")
+
+Turn = dict[str, Any]
 
 
-def measure(kind: str, name: str, size: int, data: Path, out: Path, like: str) -> dict[str, Any]:
-    """One run in a process of its own."""
-    command = [sys.executable, str(HERE / "measure.py"), kind, name, str(size), str(data), str(out), like]
+class Bench:
+    """The turns of one call.
+
+    :param data: where the seasons lie, or are written.
+    :param turns: the file of all turns.
+    """
+
+    def __init__(self, options: argparse.Namespace, turns: Path, stack: ExitStack) -> None:
+        self.options, self.turns, self._stack = options, turns, stack
+        self.scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="openeo-bench-")))
+        self.end, self.compared = time.monotonic() + 60 * options.minutes, set[tuple[str, str]]()
+        turns.parent.mkdir(parents=True, exist_ok=True)
+
+    def known(self) -> list[Turn]:
+        return read(self.turns)
+
+    def season(self, name: str) -> Path:
+        """The folder of the season of a workload, made if absent."""
+        kind = work.SEASONS[name]
+        folder = self.options.data / f"{kind}-{self.options.size}"
+        if not (folder / "collection.json").exists():
+            say(f"writing the season {folder.name}")
+            getattr(season, kind)(folder, self.options.size)
+        return folder
+
+    @cached_property
+    def node(self) -> ways.Node:
+        """A served node, warm: each kind of child has been started once."""
+        names = self.options.workloads
+        catalogs = sorted({str(self.season(name) / "collection.json") for name in names})
+        node = self._stack.enter_context(ways.node(self.scratch / "node", catalogs))
+        for name in names:
+            node.result(work.process(name, 256, self.season(name)), self.scratch)
+        return node
+
+    def rounds(self, name: str, kinds: list[str]) -> None:
+        """All rounds of a workload that are not there yet; the floor is run again with what is missing."""
+        for number in range(self.options.rounds):
+            size = self.options.size
+            there = {t["kind"] for t in self.known() if (t["name"], t["size"], t.get("round")) == (name, size, number)}
+            missing = [kind for kind in kinds if kind not in there]
+            if not missing or time.monotonic() > self.end:
+                continue
+            turns = [kind for kind in kinds if kind in missing or kind == "floor"]
+            first = number % len(turns)
+            pair, made = uuid.uuid4().hex[:8], {}
+            for kind in turns[first:] + turns[:first]:
+                made[kind] = self.turn(name, kind, number, pair)
+            self.compare(name, made)
+
+    def turn(self, name: str, kind: str, number: int, pair: str) -> Path | None:
+        """One implementation once, and its file; a failure is told and noted, and the rest goes on."""
+        out = self.scratch / f"{name}-{kind}"
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
+        turn: Turn = {"name": name, "size": self.options.size, "round": number, "kind": kind, "pair": pair}
+        turn |= {"time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "load": os.getloadavg()[0], "commit": commit()}
+        try:
+            turn |= self.measure(name, kind, out)
+            say(f"{name} {kind}: {turn['cpu']:.2f} s CPU, {turn['wall']:.2f} s wall, {turn['mb']:.0f} MB")
+        except (RuntimeError, subprocess.CalledProcessError, subprocess.TimeoutExpired, OSError) as error:
+            turn["failed"] = reason(error)
+            say(f"{name} {kind}: {turn['failed']}")
+        path = turn.pop("path", None)
+        self.note(turn)
+        return Path(path) if path else None
+
+    def note(self, entry: dict[str, Any]) -> None:
+        with self.turns.open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def compare(self, name: str, made: Mapping[str, Path | None]) -> None:
+        """Note how the pixels of all differ from the floor's, once in a call; the files go."""
+        floor = made.get("floor")
+        for kind, path in made.items():
+            if path is None or floor is None or kind == "floor" or (name, kind) in self.compared:
+                continue
+            self.compared.add((name, kind))
+            found = compare.difference(path, floor, name)
+            self.note({"name": name, "size": self.options.size, "kind": kind, "pixels": found})
+            say(f"{name} {kind}: pixels {found}")
+        for kind in made:
+            shutil.rmtree(self.scratch / f"{name}-{kind}")
+
+    def measure(self, name: str, kind: str, out: Path) -> dict[str, Any]:
+        folder, size = self.season(name), self.options.size
+        if kind == "run":
+            return ways.run(work.process(name, size, folder), folder / "collection.json", out)
+        if kind in OURS:
+            return dict(getattr(self.node, kind)(work.process(name, size, folder), out))
+        command = [sys.executable, str(HERE / "turn.py"), kind, name, str(size), str(folder), str(out)]
+        environment = {**os.environ, **GDAL, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, timeout=1200)
+        return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+#: What whoever reads blocks once sets for GDAL.
+GDAL = {"GDAL_CACHEMAX": "64", "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+
+
+def read(path: Path) -> list[Turn]:
+    """All turns of a file."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def reason(error: Exception) -> str:
+    """Why a turn failed, in one line."""
+    text = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else type(error).__name__
+
+
+def commit() -> str:
     done = subprocess.run(
-        command, check=True, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE, check=False
     )
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    return done.stdout.strip()
 
 
-def rounds(name: str, size: int, data: Path, count: int, out: Path) -> Results:
-    """All implementations in turns, another one first in each round; pixels are compared in the last one."""
-    found: Results = {kind: [] for kind in IMPLEMENTATIONS}
-    like = measure("ours", name, size, data, out / "grid", "")["path"]
-    for number in range(count):
-        for turn in range(len(IMPLEMENTATIONS)):
-            kind = IMPLEMENTATIONS[(turn + number) % len(IMPLEMENTATIONS)]
-            result = measure(kind, name, size, data, out / kind, like)
-            found[kind].append(result)
-            sys.stderr.write(f"{name} {size} {kind}: {result['cpu']:.2f} s CPU, {result['wall']:.2f} s wall\n")
-    return found
-
-
-def planes(path: Path, edge: int) -> np.ndarray:
-    """All planes of a result, without `edge` pixels around."""
-    if path.suffix == ".nc":
-        with xr.open_dataset(path, decode_times=False) as file:
-            found = np.concatenate([np.asarray(file[band].values) for band in work.BANDS])
-    else:
-        with rasterio.open(path) as raster:
-            found = raster.read()
-    return np.asarray(found[:, edge : found.shape[1] - edge, edge : found.shape[2] - edge])
-
-
-def difference(ours: Path, other: Path, name: str) -> str:
-    """How far pixels are from each other, in words."""
-    edge = 16 if name == "c" else 0
-    one, two = planes(ours, edge), planes(other, edge)
-    if one.shape != two.shape:
-        return "other grid"
-    if name == "d" and not np.allclose(one[0], two[0], equal_nan=True):
-        return "differ"
-    gaps = int(np.count_nonzero(np.isnan(one) != np.isnan(two)))
-    fine = ~np.isnan(one) & ~np.isnan(two)
-    apart = np.abs(one[fine] - two[fine])
-    if not gaps and not apart.any():
-        return "equal"
-    half, most, top = np.percentile(apart, [50, 99, 100]) if apart.size else (0, 0, 0)
-    return f"median {half:.2g}, 99 % {most:.2g}, largest {top:.2g}" + (f", {gaps} gaps differ" if gaps else "")
-
-
-def ratios(found: Results, kind: str, key: str) -> tuple[float, float, float]:
-    """Median, smallest and largest ratio to the floor of the same round."""
-    values = [mine[key] / floor[key] for mine, floor in zip(found[kind], found["floor"], strict=True)]
-    return statistics.median(values), min(values), max(values)
-
-
-def table(name: str, found: Results) -> list[str]:
-    """The section of a workload."""
-    ours = Path(found["ours"][-1]["path"])
-    lines = [
-        f"## {name}: {TITLES[name]}",
-        "",
-        "| | CPU s | wall s | memory MB | CPU to floor | wall to floor | pixels against ours |",
-    ]
-    lines.append("|---|---|---|---|---|---|---|")
-    bars = []
-    for kind in IMPLEMENTATIONS:
-        cpu, wall, memory = (statistics.median(run[key] for run in found[kind]) for key in ("cpu", "wall", "mb"))
-        (mid, low, high), (slow, *_) = ratios(found, kind, "cpu"), ratios(found, kind, "wall")
-        same = "" if kind == "ours" else difference(ours, Path(found[kind][-1]["path"]), name)
-        spread = f"{mid:.2f} ({low:.2f} to {high:.2f})"
-        lines.append(f"| {kind} | {cpu:.2f} | {wall:.2f} | {memory:.0f} | {spread} | {slow:.2f} | {same} |")
-        bars.append(f"{kind:>5} {'█' * max(1, round(mid * 8))} {mid:.2f}")
-    return [*lines, "", "```text", *bars, "```", ""]
-
-
-PAGE_TEXT = """# Benchmarks
-
-Measured on {today} by `make bench`: {size} x {size} pixels, 12 dates, {count} rounds, {cores} processor cores, a load
-of {load:.1f} by this and other work.
-
-Each figure is a median over rounds in which the implementations take turns, each in a process of its own, after a
-warm-up on 256 x 256 pixels; imports are not counted, files are in the page cache. Ratios are those to the floor of
-the same round, with the smallest and the largest. On a machine that others use, CPU seconds and their ratios say more
-than wall seconds. Memory is the growth of the process above what it held before.
-
-- **floor**: what reading, computing and writing cost at least with GDAL, numba and HDF5 written out for the workload:
-  stored blocks read in two threads, one compiled kernel, files written as they come.
-- **ours**: the process graph, evaluated by the engine that `openeo-backend run` and the jobs use.
-- **peer**: what a practitioner writes with odc-stac and xarray, two threads.
-
-In c the largest differences are some hundred of 16 million pixels along the slanted edge of the source, where a
-hundredth of a pixel decides whether there are data; GDAL itself gives others there when it warps the image whole.
-
-The data are made up by tests/bench/workload.py: a Sentinel-2 tile of four bands and SCL as COGs, with texture, fields,
-clouds, shadows and edges of the swath. Nothing in the product knows them.
-
-{sections}"""
-
-
-def page(size: int, count: int, sections: list[str]) -> str:
-    """The whole page."""
-    load, cores = os.getloadavg()[2], os.cpu_count()
-    today = f"{datetime.now(UTC):%Y-%m-%d}"
-    text = "\n".join(sections)
-    return PAGE_TEXT.format(today=today, size=size, count=count, cores=cores, load=load, sections=text)
+def say(text: str) -> None:
+    sys.stderr.write(f"{datetime.now():%H:%M:%S} {text}\n")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--size", type=int, default=2048)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=4096, help="pixels along the image")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds that there are in the end")
     parser.add_argument("--workloads", default="abcd")
+    parser.add_argument("--only", default="floor,result,job,run", help="implementations, the floor among them")
     parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "openeo-bench")
-    given = parser.parse_args()
-    data = given.data / str(given.size)
-    data.mkdir(parents=True, exist_ok=True)
-    work.generate(data, given.size)
-    sections: list[str] = []
-    for name in given.workloads:
-        with tempfile.TemporaryDirectory(dir=given.data) as out:
-            sections += table(name, rounds(name, given.size, data, given.rounds, Path(out)))
-    PAGE.write_text(page(given.size, given.rounds, sections))
+    parser.add_argument("--minutes", type=float, default=600, help="no turn begins after so many minutes")
+    parser.add_argument("--turns", type=Path, default=BUILD / "turns.jsonl", help="where all turns are kept")
+    parser.add_argument("--fresh", action="store_true", help="forget the turns there are")
+    options = parser.parse_args()
+    if options.fresh:
+        options.turns.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        bench = Bench(options, options.turns, stack)
+        for name in options.workloads:
+            bench.rounds(name, options.only.split(","))
 
 
 if __name__ == "__main__":

@@ -1,258 +1,209 @@
 """The floor: what reading, computing and writing cost at least with the same libraries, written for each workload.
 
-Blocks of the files are read as they are stored, in threads; fused compiled kernels compute; files are written as they
-come. The raster files get statistics and overviews as ours do, the netCDF chunks are compressed in the threads.
+Blocks of the files are read as they are stored, in threads, into buffers that are used again; fused compiled kernels
+compute; files are written as the blocks come, of the kind that ours are: the rasters with statistics and overviews of
+the same pass (cog.py), the netCDF chunks compressed in the threads, all by the same deflate.
 """
 
 from __future__ import annotations
 
 import threading
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import h5py
+import kernels
 import numpy as np
 import rasterio
+import season
 import workload as work
-from numba import njit
+from cog import BLOCK, Cog
+from isal import isal_zlib
+from rasterio import Affine
 from rasterio.enums import Resampling
-from rasterio.transform import from_origin
-from rasterio.warp import reproject
+from rasterio.warp import reproject, transform_bounds
 from rasterio.windows import Window
+from sklearn.ensemble import RandomForestClassifier
 
-SIDE, CHUNK, THREADS = 1024, 512, 2
+CHUNK, THREADS = 512, 2
+#: Pixels for which the forest is asked at once: what its answers take in memory stays small.
+ROWS = 2**17
 
+PLACE = season.TILE.transform(season.TILE.metres)
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def sort_and_pick(rows: Any, present: Any, shares: Any, factor: float, out: Any) -> None:
-    """Odd-even merge sort of (elements, pixels) with infinity for missing ones; writes quantiles times `factor`."""
-    count, size = rows.shape
-    p = 1
-    while p < count:
-        k = p
-        while k >= 1:
-            for j in range(k % p, count - k, 2 * k):
-                for i in range(min(k, count - j - k)):
-                    if (i + j) // (p * 2) == (i + j + k) // (p * 2):
-                        low, high = rows[i + j], rows[i + j + k]
-                        for x in range(size):
-                            a, b = low[x], high[x]
-                            low[x] = a if a < b else b
-                            high[x] = b if a < b else a
-            k //= 2
-        p *= 2
-    for q in range(shares.size):
-        for x in range(size):
-            last = present[x] - 1
-            if last < 0:
-                out[q, x] = np.nan
-            else:
-                place = last * shares[q]
-                below = int(place)
-                share = np.float32(place - below)
-                one, two = rows[below, x], rows[min(below + 1, last), x]
-                out[q, x] = (one * (np.float32(1) - share) + two * share) * np.float32(factor)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def ndvi_median(red: Any, nir: Any, out: Any) -> None:
-    count, height, width = red.shape
-    rows, present = np.empty((count, width), np.float32), np.empty(width, np.int32)
-    half = np.array([0.5])
-    for y in range(height):
-        present[:] = 0
-        for t in range(count):
-            for x in range(width):
-                r, n = red[t, y, x], nir[t, y, x]
-                fine = r != 0 and n != 0
-                value = (np.float32(n) - np.float32(r)) / (np.float32(n) + np.float32(r))
-                rows[t, x] = value if fine else np.float32(np.inf)
-                present[x] += fine
-        sort_and_pick(rows, present, half, 1.0, out[y : y + 1])
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def clear_quantiles(values: Any, scene: Any, shares: Any, out: Any) -> None:
-    """Quantiles of stored numbers (elements, y, x) where the scene of half the resolution is clear; out (q, y, x)."""
-    count, height, width = values.shape
-    rows, present = np.empty((count, width), np.float32), np.empty(width, np.int32)
-    for y in range(height):
-        present[:] = 0
-        for t in range(count):
-            for x in range(width):
-                code = scene[t, y >> 1, x >> 1]
-                fine = values[t, y, x] != 0 and code != 3 and code != 8 and code != 9
-                rows[t, x] = np.float32(values[t, y, x]) if fine else np.float32(np.inf)
-                present[x] += fine
-        sort_and_pick(rows, present, shares, 1.0, out[:, y])
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def smooth(values: Any, out: Any) -> None:
-    """The separable kernel 1 4 6 4 1 over (y + 4, x + 4)."""
-    height, width = out.shape
-    w0, w1, w2 = np.float32(1 / 16), np.float32(4 / 16), np.float32(6 / 16)
-    across = np.empty((height + 4, width), np.float32)
-    for y in range(height + 4):
-        r = values[y]
-        for x in range(width):
-            across[y, x] = w0 * (r[x] + r[x + 4]) + w1 * (r[x + 1] + r[x + 3]) + w2 * r[x + 2]
-    for y in range(height):
-        for x in range(width):
-            low = w0 * (across[y, x] + across[y + 4, x])
-            out[y, x] = low + w1 * (across[y + 1, x] + across[y + 3, x]) + w2 * across[y + 2, x]
+Block = tuple[int, int, int, int]
 
 
 class Files:
-    """Open files, each thread its own."""
+    """Open files, and buffers, each thread its own."""
 
     def __init__(self, folder: Path) -> None:
-        self.items = work.items(folder)
+        self.folder, self.items = folder, season.items(folder)
         self.local = threading.local()
 
-    def read(self, index: int, band: str, block: tuple[int, int, int, int], k: int = 1, out: Any = None) -> Any:
-        kept: dict[Any, Any] = self.local.__dict__.setdefault("kept", {})
-        if (index, band) not in kept:
-            kept[index, band] = rasterio.open(self.items[index]["assets"][band]["href"])
-        x, y, w, h = (side // k for side in block)
-        return kept[index, band].read(1, window=Window(x, y, w, h), out=out)
+    def kept(self, key: Any, make: Callable[[], Any]) -> Any:
+        own: dict[Any, Any] = self.local.__dict__.setdefault("kept", {})
+        if key not in own:
+            own[key] = make()
+        return own[key]
 
-    def stack(self, indices: list[int], band: str, block: tuple[int, int, int, int]) -> Any:
-        out = np.empty((len(indices), block[3], block[2]), np.uint16)
+    def buffer(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        return np.asarray(self.kept((name, shape), lambda: np.empty(shape, dtype)))
+
+    def read(self, index: int, band: str, block: Block, out: np.ndarray, k: int = 1) -> None:
+        file = self.kept((index, band), lambda: rasterio.open(self.items[index]["assets"][band]["href"]))
+        x, y, w, h = (side // k for side in block)
+        file.read(1, window=Window(x, y, w, h), out=out)
+
+    def stack(self, indices: list[int], band: str, block: Block, k: int = 1) -> np.ndarray:
+        shape = (len(indices), block[3] // k, block[2] // k)
+        out = self.buffer(band, shape, np.uint8 if band == "SCL" else np.uint16)
         for number, index in enumerate(indices):
-            self.read(index, band, block, out=out[number])
+            self.read(index, band, block, out[number], k)
         return out
 
+    def months(self) -> list[list[int]]:
+        found: dict[str, list[int]] = {}
+        for index, item in enumerate(self.items):
+            found.setdefault(item["properties"]["datetime"][:7], []).append(index)
+        return list(found.values())
 
-def blocks(height: int, width: int) -> Iterator[tuple[int, int, int, int]]:
-    for y in range(0, height, SIDE):
-        for x in range(0, width, SIDE):
-            yield x, y, min(SIDE, width - x), min(SIDE, height - y)
+
+def blocks(height: int, width: int) -> Iterator[Block]:
+    for y in range(0, height, BLOCK):
+        for x in range(0, width, BLOCK):
+            yield x, y, min(BLOCK, width - x), min(BLOCK, height - y)
 
 
-def _all(function: Callable[[Any], None], tasks: Any) -> None:
+def spread(function: Callable[[Any], None], tasks: Iterable[Any]) -> None:
+    """Do all tasks in threads."""
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(function, tasks))
 
 
-class Tiff:
-    """A tiled file with statistics and overviews."""
-
-    def __init__(self, path: Path, height: int, width: int, bands: int, crs: int, transform: Any) -> None:
-        profile = {"driver": "GTiff", "height": height, "width": width, "count": bands, "dtype": "float32"}
-        profile |= {"crs": crs, "transform": transform, "nodata": np.nan, "tiled": True, "interleave": "band"}
-        profile |= {"blockxsize": 512, "blockysize": 512, "compress": "deflate", "predictor": 3, "zlevel": 1}
-        self.file = rasterio.open(path, "w", **profile, num_threads=THREADS)
-        self.lock, self.sums = threading.Lock(), np.zeros((bands, 3))
-
-    def write(self, band: int, x: int, y: int, values: np.ndarray) -> None:
-        fine = values[~np.isnan(values)].astype("float64")
-        with self.lock:
-            self.sums[band] += fine.size, fine.sum(), np.square(fine).sum()
-            self.file.write(values, band + 1, window=Window(x, y, *values.shape[::-1]))
-
-    def close(self) -> None:
-        for index, (count, total, _) in enumerate(self.sums, 1):
-            self.file.update_tags(index, STATISTICS_MEAN=total / max(count, 1))
-        levels = [2**n for n in range(1, 8) if max(self.file.shape) > 512 * 2 ** (n - 1)]
-        self.file.build_overviews(levels, Resampling.average)
-        self.file.close()
+def run(name: str, folder: Path, size: int, out: Path) -> Path:
+    """Compute a workload; the file."""
+    return {"a": _a, "b": _b, "c": _c, "d": _d}[name](Files(folder), size, out)
 
 
-def run(name: str, folder: Path, size: int, out: Path, like: Path | None) -> Path:
-    """Compute a workload.
+def _a(files: Files, size: int, out: Path) -> Path:
+    every = list(range(len(files.items)))
+    pairs = kernels.network(len(every))
+    cog = Cog(out / "floor.tif", (size, size), 1, "float32", season.TILE.epsg, PLACE)
 
-    :param like: a result of another implementation whose grid is taken (c).
-    """
-    files = Files(folder)
-    return {"a": _a, "b": _b, "c": _c, "d": _d}[name](files, size, out, like)
-
-
-def _a(files: Files, size: int, out: Path, like: Path | None) -> Path:
-    path, every = out / "floor.tif", list(range(len(files.items)))
-    tiff = Tiff(path, size, size, 1, work.EPSG, from_origin(work.LEFT, work.TOP, 10, 10))
-
-    def job(block: tuple[int, int, int, int]) -> None:
+    def job(block: Block) -> None:
         x, y, w, h = block
-        result = np.empty((h, w), np.float32)
-        ndvi_median(files.stack(every, "B04", block), files.stack(every, "B08", block), result)
-        tiff.write(0, x, y, result)
+        result = files.buffer("result", (h, w), np.float32)
+        kernels.ndvi_median(files.stack(every, "B04", block), files.stack(every, "B08", block), pairs, result)
+        cog.add(0, x, y, result)
 
-    _all(job, blocks(size, size))
-    tiff.close()
-    return path
+    spread(job, blocks(size, size))
+    cog.finish(spread)
+    return cog.path
 
 
-def _b(files: Files, size: int, out: Path, like: Path | None) -> Path:
-    path, groups, lock = out / "floor.nc", work.months(len(files.items)), threading.Lock()
-    side = min(CHUNK, size)
+def _b(files: Files, size: int, out: Path) -> Path:
+    path, groups, lock = out / "floor.nc", files.months(), threading.Lock()
+    side, half = min(CHUNK, size), np.array([0.5])
+    pairs = {len(group): kernels.network(len(group)) for group in groups}
     with h5py.File(path, "w") as file:
         options = {"chunks": (1, side, side), "compression": "gzip", "compression_opts": 1, "shuffle": True}
         shape = (len(groups), size, size)
         targets = {b: file.create_dataset(b, shape, "f4", fillvalue=np.nan, **options) for b in work.BANDS}
+        found: dict[str, list[Any]] = {b: [] for b in work.BANDS}
 
         def job(task: Any) -> None:
             (x, y, w, h), month = task
-            scene = np.stack([files.read(i, "SCL", (x, y, w, h), 2) for i in groups[month]])
-            result = np.empty((1, h, w), np.float32)
+            scene = files.stack(groups[month], "SCL", (x, y, w, h), 2)
+            result = files.buffer("result", (1, h, w), np.float32)
+            chunk, mixed = files.buffer("chunk", (side, side), np.float32), files.buffer("mixed", (4, side**2), "u1")
             for band, target in targets.items():
                 values = files.stack(groups[month], band, (x, y, w, h))
-                clear_quantiles(values, scene, np.array([0.5]), result)
+                kernels.clear_quantiles(values, scene, pairs[len(values)], half, result)
+                found[band].append(kernels.figures(result[0], np.float32(np.nan)))
                 for cy in range(0, h, side):
                     for cx in range(0, w, side):
-                        chunk = np.ascontiguousarray(result[0, cy : cy + side, cx : cx + side]).view("u1")
-                        data = zlib.compress(np.ascontiguousarray(chunk.reshape(-1, 4).T).data, 1)
+                        chunk[:] = result[0, cy : cy + side, cx : cx + side]
+                        kernels.shuffle(chunk.view("u1").reshape(-1, 4), mixed)
+                        data = isal_zlib.compress(mixed, 1)
                         with lock:
                             target.id.write_direct_chunk((month, y + cy, x + cx), data)
 
-        _all(job, [(block, month) for block in blocks(size, size) for month in range(len(groups))])
+        spread(job, [(block, month) for block in blocks(size, size) for month in range(len(groups))])
+        for band, target in targets.items():
+            target.attrs["actual_range"] = min(f[1] for f in found[band]), max(f[2] for f in found[band])
     return path
 
 
-def _c(files: Files, size: int, out: Path, like: Path | None) -> Path:
-    path = out / "floor.tif"
-    assert like is not None
-    with rasterio.open(like) as grid:
-        transform, (height, width) = grid.transform, grid.shape
-    tiff = Tiff(path, height, width, len(work.BANDS), 3857, transform)
+def warped(size: int) -> tuple[Any, int, int]:
+    """The grid of c, which shares its upper left corner with the source: transform, height and width."""
+    west, south, east, north = transform_bounds(season.TILE.epsg, 3857, *season.TILE.extent(size))
+    return Affine(15, 0, west, 0, -15, north), int(np.ceil((north - south) / 15)), int(np.ceil((east - west) / 15))
+
+
+def _c(files: Files, size: int, out: Path) -> Path:
+    transform, height, width = warped(size)
+    cog = Cog(out / "floor.tif", (height, width), len(work.BANDS), "float32", 3857, transform)
     source = np.empty((len(work.BANDS), size, size), np.uint16)
 
     def load(task: Any) -> None:
         band, (x, y, w, h) = task
-        files.read(0, work.BANDS[band], (x, y, w, h), out=source[band, y : y + h, x : x + w])
+        files.read(0, work.BANDS[band], (x, y, w, h), source[band, y : y + h, x : x + w])
 
-    def job(task: Any) -> None:
-        band, (x, y, w, h) = task
-        part = np.zeros((h + 4, w + 4), np.float32)
-        where = {"src_transform": from_origin(work.LEFT, work.TOP, 10, 10), "src_crs": work.EPSG, "dst_crs": 3857}
-        where |= {"dst_transform": transform @ transform.translation(x - 2, y - 2), "src_nodata": 0, "dst_nodata": 0}
-        reproject(source[band], part, resampling=Resampling.bilinear, **where)
-        result = np.empty((h, w), np.float32)
-        smooth(part, result)
-        tiff.write(band, x, y, result)
+    def job(block: Block) -> None:
+        x, y, w, h = block
+        part = files.buffer("part", (len(work.BANDS), h + 4, w + 4), np.float32)
+        part[:] = 0
+        where = {"src_transform": PLACE, "src_crs": season.TILE.epsg, "dst_crs": 3857, "src_nodata": 0}
+        where |= {"dst_transform": transform @ transform.translation(x - 2, y - 2), "dst_nodata": 0}
+        reproject(source, part, resampling=Resampling.bilinear, **where)
+        result = files.buffer("result", (h, w), np.float32)
+        for band in range(len(work.BANDS)):
+            kernels.smooth(part[band], result)
+            cog.add(band, x, y, result)
 
-    bands = range(len(work.BANDS))
-    _all(load, [(band, block) for band in bands for block in blocks(size, size)])
-    _all(job, [(band, block) for band in bands for block in blocks(height, width)])
-    tiff.close()
-    return path
+    spread(load, [(band, block) for band in range(len(work.BANDS)) for block in blocks(size, size)])
+    spread(job, blocks(height, width))
+    cog.finish(spread)
+    return cog.path
 
 
-def _d(files: Files, size: int, out: Path, like: Path | None) -> Path:
-    path, every = out / "floor.tif", list(range(len(files.items)))
-    tiff = Tiff(path, size, size, 3 * len(work.BANDS), work.EPSG, from_origin(work.LEFT, work.TOP, 10, 10))
-    clear = np.zeros((len(every), SIDE // 2, SIDE // 2), np.uint8)
+def _features(files: Files, block: Block) -> np.ndarray:
+    """Three percentiles of each band over all dates, as (y * x, features); 0 in an image becomes NaN."""
+    every, (_, _, w, h) = list(range(len(files.items))), block
+    pairs, never = kernels.network(len(every)), np.empty((0, 1, 1), np.uint8)
+    out = files.buffer("features", (len(work.BANDS) * len(work.SHARES), h, w), np.float32)
+    for number, band in enumerate(work.BANDS):
+        part = out[len(work.SHARES) * number :][: len(work.SHARES)]
+        kernels.clear_quantiles(files.stack(every, band, block), never, pairs, np.array(work.SHARES), part)
+    return np.ascontiguousarray(out.reshape(len(out), -1).T)
 
-    def job(task: Any) -> None:
-        band, (x, y, w, h) = task
-        result = np.empty((3, h, w), np.float32)
-        clear_quantiles(files.stack(every, work.BANDS[band], (x, y, w, h)), clear, np.array([0.1, 0.5, 0.9]), result)
-        for q in range(3):
-            tiff.write(3 * band + q, x, y, result[q])
 
-    _all(job, [(band, block) for block in blocks(size, size) for band in range(len(work.BANDS))])
-    tiff.close()
-    return path
+def forest(table: np.ndarray, folder: Path) -> RandomForestClassifier:
+    """The forest that the samples of a season make; `table` are the features of its window, row by row."""
+    rows, columns, classes = season.places(folder)
+    side = round(len(table) ** 0.5)
+    model = RandomForestClassifier(100, max_features="sqrt", random_state=42, n_jobs=1)
+    return model.fit(table[rows * side + columns], classes)
+
+
+def _d(files: Files, size: int, out: Path) -> Path:
+    side = min(season.WINDOW, *files.items[0]["assets"]["B02"]["proj:shape"])
+    model = forest(_features(files, (0, 0, side, side)), files.folder)
+    cog = Cog(out / "floor.tif", (size, size), 1, "uint8", season.TILE.epsg, PLACE)
+
+    def job(block: Block) -> None:
+        x, y, w, h = block
+        table, result = _features(files, block), np.zeros(h * w, np.uint8)
+        for start in range(0, len(table), ROWS):
+            some = table[start : start + ROWS]
+            fine = np.isfinite(some).all(axis=1)
+            if fine.any():
+                result[start : start + ROWS][fine] = model.predict(some if fine.all() else some[fine])
+        cog.add(0, x, y, result.reshape(h, w))
+
+    spread(job, blocks(size, size))
+    cog.finish(spread)
+    return cog.path

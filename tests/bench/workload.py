@@ -1,215 +1,203 @@
-"""The benchmark's data and graphs: a made-up season of one Sentinel-2 tile as COGs with a STAC catalog."""
+"""The benchmark's process graphs."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
-from rasterio.io import MemoryFile
-from rasterio.shutil import copy
-from rasterio.transform import from_origin
-from rasterio.warp import transform_bounds
-from scipy.ndimage import gaussian_filter, zoom
+import season
 
-LEFT, TOP, EPSG, METRES = 399960, 5300040, 32633, 10
 BANDS = ("B02", "B03", "B04", "B08")
-COLLECTION = "bench-s2"
-#: Clear mean, spread, and answer to growth of each band, in stored numbers above the offset.
-LOOKS = {"B02": (420, 80, 30), "B03": (680, 100, 60), "B04": (590, 150, -120), "B08": (2900, 600, 400)}
+SHARES = (0.1, 0.5, 0.9)
+CLOUDS = (3, 8, 9)
+TITLES = {
+    "a": "NDVI, median over time, GeoTIFF",
+    "b": "clouds masked by SCL, monthly medians of four bands, netCDF",
+    "c": "one date of four bands to EPSG:3857 (bilinear), 5 x 5 kernel, GeoTIFF",
+    "d": "forest of 100 trees, trained on 1000 points, on three percentiles of four bands, GeoTIFF",
+    "e": "one tile of 256 x 256 pixels as RGB PNG over HTTP",
+    "f": "the other season: EVI, 90 % quantile over time, GeoTIFF",
+    "g": "the other season: mean of float32 where at least three dates are clear, netCDF",
+}
+#: The season of each workload.
+SEASONS = dict.fromkeys("abcde", "tile") | dict.fromkeys("fg", "coarse")
+
+Node = dict[str, Any]
 
 
-def dates(count: int) -> list[datetime]:
-    """Four a month from May 2025 on."""
-    return [datetime(2025, 5 + i // 4, 2 + 7 * (i % 4), 10, 6) for i in range(count)]
-
-
-def _texture(rng: np.random.Generator, size: int, coarsest: int) -> np.ndarray:
-    """Clouds of noise at several scales, of mean 0 and spread 1."""
-    out = np.zeros((size, size), np.float32)
-    step = coarsest
-    while step >= 4:
-        grains = rng.standard_normal((size // step + 2,) * 2).astype(np.float32)
-        out += zoom(grains, step, order=1)[:size, :size] * step**0.7
-        step //= 4
-    return np.asarray((out - out.mean()) / out.std(), np.float32)
-
-
-def _write(path: Path, values: np.ndarray, pixel: int, block: int) -> None:
-    profile = {"driver": "GTiff", "dtype": values.dtype.name, "count": 1, "nodata": 0, "crs": f"EPSG:{EPSG}"}
-    profile |= {"height": values.shape[0], "width": values.shape[1], "transform": from_origin(LEFT, TOP, pixel, pixel)}
-    predictor = "NO" if values.dtype == np.uint8 else "YES"
-    with MemoryFile() as memory:
-        with memory.open(**profile) as file:
-            file.write(values, 1)
-        with rasterio.open(memory.name) as file:
-            copy(file, path, driver="COG", compress="DEFLATE", predictor=predictor, blocksize=block)
-
-
-def generate(folder: Path, size: int, count: int = 12) -> Path:
-    """Write the season unless it is there, and return its collection."""
-    collection = folder / "collection.json"
-    if collection.exists():
-        return collection
-    rng = np.random.default_rng(11)
-    ground, fine = _texture(rng, size, 256), _texture(rng, size, 16)
-    fields = np.kron(rng.standard_normal((size // 64, size // 64)), np.ones((64, 64))).astype(np.float32)
-    ground = 0.6 * ground + 0.6 * fields
-    links = []
-    for index, moment in enumerate(dates(count)):
-        cover = gaussian_filter(_texture(rng, size // 2, 512), 2)
-        limit = np.quantile(cover, 1 - (0.05, 0.6, 0.3, 0.1, 0.45, 0.2, 0.7, 0.15, 0.02, 0.35, 0.25, 0.5)[index % 12])
-        scene = np.where(ground[::2, ::2] > -0.4, 4, 5).astype(np.uint8)
-        scene[cover > limit] = 8
-        scene[cover > limit + 0.3] = 9
-        scene[np.roll(cover > limit + 0.1, (20, 15), (0, 1)) & (scene < 8)] = 3
-        if index % 4 == 1:  # the edge of the swath
-            scene[np.add.outer(0.2 * np.arange(size // 2), np.arange(size // 2)) < size // 8] = 0
-        item = folder / f"S2_{moment:%Y%m%d}"
-        item.mkdir(parents=True, exist_ok=True)
-        wide = scene.repeat(2, 0).repeat(2, 1)
-        growth = np.sin(np.pi * index / count)
-        for band, (mean, spread, answer) in LOOKS.items():
-            values = mean + spread * (ground * np.sign(answer) + 0.3 * fine) + answer * growth
-            values = np.where(wide >= 8, 6000 + 300 * fine, np.where(wide == 3, 0.5 * values, values))
-            values += 15 * rng.standard_normal((size, size), dtype=np.float32)
-            stored = np.clip(values + 1000, 1, 20000).astype(np.uint16)
-            stored[wide == 0] = 0
-            _write(item / f"{band}.tif", stored, METRES, 1024)
-        _write(item / "SCL.tif", scene, 2 * METRES, 512)
-        links.append({"rel": "item", "href": _item(item, moment, size).as_posix()})
-    bounds = transform_bounds(EPSG, 4326, *extent(size))
-    interval = [f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in (dates(count)[0], dates(count)[-1])]
-    document = {
-        "type": "Collection",
-        "stac_version": "1.0.0",
-        "id": COLLECTION,
-        "description": "Made up.",
-        "links": links,
-    }
-    document |= {"license": "CC0-1.0", "extent": {"spatial": {"bbox": [bounds]}, "temporal": {"interval": [interval]}}}
-    collection.write_text(json.dumps(document))
-    return collection
-
-
-def _item(folder: Path, moment: datetime, size: int) -> Path:
-    west, south, east, north = transform_bounds(EPSG, 4326, *extent(size))
-    assets = {}
-    for band in (*BANDS, "SCL"):
-        pixel = 2 * METRES if band == "SCL" else METRES
-        count = size * METRES // pixel
-        raster: dict[str, Any] = {"data_type": "uint8" if band == "SCL" else "uint16", "nodata": 0}
-        raster |= {} if band == "SCL" else {"scale": 0.0001, "offset": -0.1}
-        assets[band] = {
-            "href": str(folder.resolve() / f"{band}.tif"),
-            "type": "image/tiff; application=geotiff; profile=cloud-optimized",
-            "roles": ["data"],
-            "proj:shape": [count, count],
-            "proj:transform": [pixel, 0, LEFT, 0, -pixel, TOP, 0, 0, 1],
-            "eo:bands": [{"name": band}],
-            "raster:bands": [raster],
-        }
-    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
-    extensions = [
-        f"https://stac-extensions.github.io/{name}/v1.1.0/schema.json" for name in ("projection", "raster", "eo")
-    ]
-    item = {"type": "Feature", "stac_version": "1.0.0", "stac_extensions": extensions, "id": folder.name}
-    item |= {"collection": COLLECTION, "geometry": {"type": "Polygon", "coordinates": [ring]}}
-    item |= {"bbox": [west, south, east, north], "links": [], "assets": assets}
-    item |= {"properties": {"datetime": f"{moment:%Y-%m-%dT%H:%M:%SZ}", "proj:epsg": EPSG}}
-    path = folder.with_suffix(".json")
-    path.write_text(json.dumps(item))
-    return path
-
-
-def extent(size: int) -> tuple[float, float, float, float]:
-    """West, south, east, north of the upper left `size` x `size` pixels."""
-    return LEFT, TOP - METRES * size, LEFT + METRES * size, TOP
-
-
-def items(folder: Path) -> list[dict[str, Any]]:
-    """The items, oldest first."""
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("S2_*.json"))]
-
-
-def _node(process: str, /, **arguments: Any) -> dict[str, Any]:
+def node(process: str, /, **arguments: Any) -> Node:
     return {"process_id": process, "arguments": arguments}
 
 
-def _callback(nodes: dict[str, Any], result: str) -> dict[str, Any]:
+def ref(name: str) -> dict[str, str]:
+    return {"from_node": name}
+
+
+DATA, X = {"from_parameter": "data"}, {"from_parameter": "x"}
+
+
+def callback(nodes: dict[str, Node], result: str) -> dict[str, Any]:
     return {
-        "process_graph": {name: {**node, "result": True} if name == result else node for name, node in nodes.items()}
+        "process_graph": {name: {**each, "result": True} if name == result else each for name, each in nodes.items()}
     }
 
 
-def _reducer(process: str, /, **more: Any) -> dict[str, Any]:
-    return _callback({"r": _node(process, data={"from_parameter": "data"}, **more)}, "r")
+def reducer(process: str, /, **more: Any) -> dict[str, Any]:
+    return callback({"r": node(process, data=DATA, **more)}, "r")
 
 
-def _load(size: int, bands: Sequence[str], until: str = "2026-01-01") -> dict[str, Any]:
-    west, south, east, north = extent(size)
-    box = {"west": west, "south": south, "east": east, "north": north, "crs": EPSG}
-    return _node(
-        "load_collection", id=COLLECTION, spatial_extent=box, temporal_extent=["2025-05-01", until], bands=list(bands)
-    )
+def elements(labels: Sequence[str]) -> dict[str, Node]:
+    return {label: node("array_element", data=DATA, label=label) for label in labels}
 
 
-def graph(workload: str, size: int) -> dict[str, Any]:
-    """The process of a workload."""
-    data, x = {"from_parameter": "data"}, {"from_parameter": "x"}
+def load(grid: season.Grid, id: str, size: int, bands: Sequence[str], time: Sequence[str], origin: int = 0) -> Node:
+    """A load of `size` x `size` pixels, `origin` pixels from the upper left corner."""
+    west, _, _, north = grid.extent(0)
+    west, north = west + origin * grid.metres, north - origin * grid.metres
+    side = size * grid.metres
+    box = {"west": west, "south": north - side, "east": west + side, "north": north, "crs": grid.epsg}
+    return node("load_collection", id=id, spatial_extent=box, temporal_extent=list(time), bands=list(bands))
 
-    def ref(name: str) -> dict[str, str]:
-        return {"from_node": name}
 
-    if workload == "a":
-        element = {name: _node("array_element", data=data, label=name) for name in ("B08", "B04")}
-        ndvi = _callback(element | {"n": _node("normalized_difference", x=ref("B08"), y=ref("B04"))}, "n")
-        nodes = {
-            "load": _load(size, ("B04", "B08")),
-            "ndvi": _node("reduce_dimension", data=ref("load"), dimension="bands", reducer=ndvi),
-            "out": _node("reduce_dimension", data=ref("ndvi"), dimension="t", reducer=_reducer("median")),
-        }
-    elif workload == "b":
-        wrong = {f"e{code}": _node("eq", x=x, y=code) for code in (3, 8, 9)}
-        wrong |= {"o": _node("or", x=ref("e3"), y=ref("e8")), "any": _node("or", x=ref("o"), y=ref("e9"))}
-        nodes = {
-            "load": _load(size, BANDS),
-            "scene": _load(size, ["SCL"]),
-            "bad": _node("apply", data=ref("scene"), process=_callback(wrong, "any")),
-            "mask": _node("mask", data=ref("load"), mask=ref("bad")),
-            "out": _node("aggregate_temporal_period", data=ref("mask"), period="month", reducer=_reducer("median")),
-        }
-    elif workload == "c":
-        row = np.array([1, 4, 6, 4, 1])
-        kernel = np.outer(row, row).tolist()
-        nodes = {
-            "load": _load(size, BANDS, until="2025-05-05"),
-            "warp": _node("resample_spatial", data=ref("load"), projection=3857, resolution=15, method="bilinear"),
-            "out": _node("apply_kernel", data=ref("warp"), kernel=kernel, factor=1 / 256),
-        }
-    else:
-        nodes = {
-            "load": _load(size, BANDS),
-            "out": _node(
-                "apply_dimension",
-                data=ref("load"),
-                dimension="t",
-                target_dimension="bands",
-                process=_reducer("quantiles", probabilities=[0.1, 0.5, 0.9]),
-            ),
-        }
-    format_name = "netCDF" if workload == "b" else "GTiff"
-    save = {**_node("save_result", data=ref("out"), format=format_name), "result": True}
+def _tile(size: int, bands: Sequence[str], until: str = "2026-01-01") -> Node:
+    return load(season.TILE, "bench-s2", size, bands, ("2025-05-01", until))
+
+
+def _coarse(size: int, bands: Sequence[str]) -> Node:
+    return load(season.COARSE, "bench-coarse", size, bands, ("2024-01-01", "2025-01-01"))
+
+
+def process(workload: str, size: int, folder: Path) -> dict[str, Any]:
+    """The process of a workload on the upper left `size` x `size` pixels.
+
+    :param folder: the season, for the points of d.
+    """
+    nodes = {"a": _a, "b": _b, "c": _c, "f": _f, "g": _g}[workload](size) if workload != "d" else _d(size, folder)
+    format_name = "netCDF" if workload in "bg" else "GTiff"
+    save = {**node("save_result", data=ref("out"), format=format_name), "result": True}
     return {"process_graph": {**nodes, "save": save}}
 
 
-def months(count: int) -> list[list[int]]:
-    """Indices of the dates by month."""
-    found: dict[int, list[int]] = {}
-    for index, moment in enumerate(dates(count)):
-        found.setdefault(moment.month, []).append(index)
-    return list(found.values())
+def _a(size: int) -> dict[str, Node]:
+    ndvi = node("normalized_difference", x=ref("B08"), y=ref("B04"))
+    return {
+        "load": _tile(size, ("B04", "B08")),
+        "ndvi": node(
+            "reduce_dimension",
+            data=ref("load"),
+            dimension="bands",
+            reducer=callback({**elements(("B08", "B04")), "n": ndvi}, "n"),
+        ),
+        "out": node("reduce_dimension", data=ref("ndvi"), dimension="t", reducer=reducer("median")),
+    }
+
+
+def _b(size: int) -> dict[str, Node]:
+    wrong = {f"e{code}": node("eq", x=X, y=code) for code in CLOUDS}
+    wrong |= {"o": node("or", x=ref("e3"), y=ref("e8")), "any": node("or", x=ref("o"), y=ref("e9"))}
+    return {
+        "load": _tile(size, BANDS),
+        "scene": _tile(size, ["SCL"]),
+        "bad": node("apply", data=ref("scene"), process=callback(wrong, "any")),
+        "mask": node("mask", data=ref("load"), mask=ref("bad")),
+        "out": node("aggregate_temporal_period", data=ref("mask"), period="month", reducer=reducer("median")),
+    }
+
+
+def _c(size: int) -> dict[str, Node]:
+    row = np.array([1, 4, 6, 4, 1])
+    return {
+        "load": _tile(size, BANDS, until="2025-05-05"),
+        "warp": node("resample_spatial", data=ref("load"), projection=3857, resolution=15, method="bilinear"),
+        "out": node("apply_kernel", data=ref("warp"), kernel=np.outer(row, row).tolist(), factor=1 / 256),
+    }
+
+
+def _d(size: int, folder: Path) -> dict[str, Node]:
+    def features(cube: str) -> Node:
+        return node(
+            "apply_dimension",
+            data=ref(cube),
+            dimension="t",
+            target_dimension="bands",
+            process=reducer("quantiles", probabilities=list(SHARES)),
+        )
+
+    points = json.loads((folder / "points.json").read_text())
+    predict = node("predict_random_forest", data=DATA, model={"from_parameter": "context"})
+    return {
+        "window": _tile(season.WINDOW, BANDS),
+        "known": features("window"),
+        "samples": node("aggregate_spatial", data=ref("known"), geometries=points, reducer=reducer("mean")),
+        "forest": node("fit_class_random_forest", predictors=ref("samples"), target=points, num_trees=100, seed=42),
+        "load": _tile(size, BANDS),
+        "features": features("load"),
+        "out": node(
+            "reduce_dimension",
+            data=ref("features"),
+            dimension="bands",
+            context=ref("forest"),
+            reducer=callback({"p": predict}, "p"),
+        ),
+    }
+
+
+def tile_of(date: str, until: str, column: int, row: int, collection: str = "bench-s2") -> dict[str, Any]:
+    """e: the tile at a column and a row of tiles of 256 pixels, true colour, as PNG."""
+    cube = load(season.TILE, collection, 256, ("B04", "B03", "B02"), (date, until))
+    box = cube["arguments"]["spatial_extent"]
+    side = 256 * season.TILE.metres
+    box |= {"west": box["west"] + column * side, "east": box["east"] + column * side}
+    box |= {"north": box["north"] - row * side, "south": box["south"] - row * side}
+    stretch = node("linear_scale_range", x=X, inputMin=1000, inputMax=4000, outputMin=0, outputMax=255)
+    nodes = {
+        "load": cube,
+        "first": node("reduce_dimension", data=ref("load"), dimension="t", reducer=reducer("first")),
+        "out": node("apply", data=ref("first"), process=callback({"s": stretch}, "s")),
+    }
+    return {"process_graph": {**nodes, "save": {**node("save_result", data=ref("out"), format="PNG"), "result": True}}}
+
+
+def _f(size: int) -> dict[str, Node]:
+    def minus(x: Any, y: Any) -> Node:
+        return node("subtract", x=x, y=y)
+
+    def times(x: Any, y: Any) -> Node:
+        return node("multiply", x=x, y=y)
+
+    nodes = elements(("blue", "red", "nir"))
+    nodes |= {band + "s": times(ref(band), 0.0001) for band in ("blue", "red", "nir")}
+    nodes |= {"up": minus(ref("nirs"), ref("reds")), "r6": times(ref("reds"), 6), "b7": times(ref("blues"), 7.5)}
+    nodes |= {"d1": node("add", x=ref("nirs"), y=ref("r6")), "d2": minus(ref("d1"), ref("b7"))}
+    nodes |= {"down": node("add", x=ref("d2"), y=1), "share": node("divide", x=ref("up"), y=ref("down"))}
+    nodes |= {"evi": times(ref("share"), 2.5)}
+    upper = callback(
+        {
+            "q": node("quantiles", data=DATA, probabilities=[0.9]),
+            "e": node("array_element", data=ref("q"), index=0),
+        },
+        "e",
+    )
+    return {
+        "load": _coarse(size, ("blue", "red", "nir")),
+        "evi": node("reduce_dimension", data=ref("load"), dimension="bands", reducer=callback(nodes, "evi")),
+        "out": node("reduce_dimension", data=ref("evi"), dimension="t", reducer=upper),
+    }
+
+
+def _g(size: int) -> dict[str, Node]:
+    """Where qa is 0 a date is clear; null counts as not clear, as the count takes only what is true."""
+    clear = callback({"c": node("eq", x=X, y=0)}, "c")
+    rare = callback({"n": node("count", data=DATA, condition=clear), "few": node("lt", x=ref("n"), y=3)}, "few")
+    return {
+        "load": _coarse(size, ["heat"]),
+        "qa": _coarse(size, ["qa"]),
+        "cloudy": node("apply", data=ref("qa"), process=callback({"c": node("neq", x=X, y=0)}, "c")),
+        "clear": node("mask", data=ref("load"), mask=ref("cloudy")),
+        "mean": node("reduce_dimension", data=ref("clear"), dimension="t", reducer=reducer("mean")),
+        "few": node("reduce_dimension", data=ref("qa"), dimension="t", reducer=rare),
+        "out": node("mask", data=ref("mean"), mask=ref("few")),
+    }
