@@ -21,6 +21,7 @@ from openeo_backend.processes.registry import Registry
 from openeo_backend.run.engine import Engine
 from openeo_backend.run.remote import PinnedProcesses
 from openeo_backend.run.runner import ChildRunner, Runner
+from openeo_backend.sandbox.forkserver import Forks
 from openeo_backend.settings import Settings, SettingsError
 from openeo_backend.store.store import Store
 
@@ -38,9 +39,10 @@ class Backend:
     accounts: Accounts
 
     @classmethod
-    def open(cls, settings: Settings) -> Backend:
+    def open(cls, settings: Settings, server: Forks | None = None) -> Backend:
         """Open the store, the files, the catalog and the processes that `settings` name.
 
+        :param server: where children come from; by default a fork server of this process.
         :raises SettingsError, StoreError, OpenEOError: one line, when one of them cannot be used.
         """
         data = settings.data_dir
@@ -57,7 +59,7 @@ class Backend:
             objects=open_objects(objects_place(settings)),
             signer=open_signer(settings),
             engine=Engine.open(settings),
-            runner=ChildRunner(settings, "openeo_backend.jobs.child:work"),
+            runner=ChildRunner(settings, "openeo_backend.jobs.child:work", server),
             accounts=Accounts.open(settings),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -101,6 +102,12 @@ class progress_bar:  # noqa: N801 - a context manager, used like a function
             self._bar.__exit__(None, None, None)
 
 
+def leave_out_grammars() -> None:
+    """Keep a grammar of addresses from being built, which takes seconds: jsonschema imports it where it is installed,
+    for formats that nothing here checks."""
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
+
 def prepare_gdal() -> None:
     """Set GDAL's environment; it works only before GDAL is loaded, so every command calls this first."""
     from openeo_backend.sandbox.gdal import gdal_environment
@@ -118,6 +125,7 @@ def told(command: Command) -> Command:
         from openeo_backend.store.database import StoreError
 
         prepare_gdal()
+        leave_out_grammars()
         try:
             return command(*args, **kwargs)
         except OpenEOError as error:

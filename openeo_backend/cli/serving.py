@@ -17,12 +17,16 @@ from dataclasses import dataclass
 import click
 
 from openeo_backend.cli.options import DEMO_USER
+from openeo_backend.sandbox import forkserver
+from openeo_backend.sandbox.child import live
 from openeo_backend.settings import Settings, SettingsError
 
 logger = logging.getLogger(__name__)
 
 #: `prctl` option: the signal a process gets when its parent dies (Linux).
 PR_SET_PDEATHSIG = 1
+#: The same: the name of the process.
+PR_SET_NAME = 15
 #: A child that lives shorter than this is not restarted at once.
 SHORT_LIFE = 5.0
 
@@ -33,6 +37,8 @@ class Role:
 
     name: str
     body: Callable[[], int]
+    is_last: bool = False
+    """Whether it goes on until the others have stopped."""
     pid: int = 0
     started: float = 0.0
     starts: int = 0
@@ -41,15 +47,18 @@ class Role:
 def supervise(settings: Settings, workers: int) -> int:
     """Run the API and `workers` worker processes until a signal says stop; the exit status.
 
-    A child that dies is started again until it goes on; when the API cannot start at first, everything stops.
+    All of them are forked from this process, which has the imports done, and so is the server that forks the children
+    that compute. What dies is started again until it goes on; when the API cannot start at first, everything stops.
     """
     from openeo_backend.api.gunicorn import bind
-    from openeo_backend.backend import Backend
 
     listener = bind(settings)
     port = listener.getsockname()[1]
     settings = settings.model_copy(update={"server": settings.server.model_copy(update={"port": port})})
     try:
+        from openeo_backend.backend import Backend
+        from openeo_backend.jobs.preload import LATER
+
         backend = Backend.open(settings)  # mistakes in the settings end here, in one line
         if settings.demo.enabled:
             backend.store.users.add(DEMO_USER, DEMO_USER, replace=True)
@@ -57,8 +66,26 @@ def supervise(settings: Settings, workers: int) -> int:
     except BaseException:
         listener.close()
         raise
-    roles = [Role("api", lambda: _serve_api(settings, listener))]
-    roles += [Role("worker", lambda: work(settings)) for _ in range(workers)]
+    ours, theirs = forkserver.pair()
+    forks = forkserver.Inherited(ours)
+
+    def serve_forks() -> int:
+        listener.close()
+        ours.close()
+        forkserver.serve(theirs, live, LATER)
+        return 0
+
+    def run_jobs() -> int:
+        listener.close()
+        theirs.close()
+        return work(settings, forks)
+
+    def serve_api() -> int:
+        theirs.close()
+        return _serve_api(settings, listener, forks)
+
+    roles = [Role("fork server", serve_forks, is_last=True), Role("api", serve_api)]
+    roles += [Role("worker", run_jobs) for _ in range(workers)]
     _announce(settings, workers)
     return _watch(roles)
 
@@ -75,14 +102,12 @@ def _announce(settings: Settings, workers: int) -> None:
     click.echo(f"  Data in {settings.data_dir.absolute()}; stop with Ctrl+C.")
 
 
-def _serve_api(settings: Settings, listener: socket.socket) -> int:
+def _serve_api(settings: Settings, listener: socket.socket, forks: forkserver.Forks) -> int:
     from openeo_backend.api.gunicorn import serve
     from openeo_backend.backend import Backend
-    from openeo_backend.sandbox.child import warm_up
 
     def open_backend() -> Backend:
-        threading.Thread(target=warm_up, daemon=True).start()
-        backend = Backend.open(settings)
+        backend = Backend.open(settings, forks)
         # what is loaded by now stays: collecting it again and again took half the time of planning a large graph
         gc.freeze()
         return backend
@@ -91,19 +116,22 @@ def _serve_api(settings: Settings, listener: socket.socket) -> int:
     return 0
 
 
-def work(settings: Settings) -> int:
-    """Run batch jobs until SIGTERM or SIGINT; the exit status."""
+def work(settings: Settings, forks: forkserver.Forks | None = None) -> int:
+    """Run batch jobs until SIGTERM or SIGINT; the exit status.
+
+    :param forks: where children come from; by default a fork server of this process.
+    """
     from openeo_backend.backend import Backend
     from openeo_backend.jobs.worker import Worker
     from openeo_backend.observe import logs
-    from openeo_backend.sandbox.child import warm_up
 
     logs.configure(settings.log)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    backend = Backend.open(settings)
-    threading.Thread(target=warm_up, daemon=True).start()  # a stop does not wait for it
+    if forks is None:
+        forkserver.own().start()
+    backend = Backend.open(settings, forks)
     Worker(backend.store, backend.objects, backend.runner, settings, backend.stored).run(stop)
     backend.close()
     return 0
@@ -117,12 +145,13 @@ def _watch(roles: list[Role]) -> int:
         # terminals and wrappers may both pass on one Ctrl+C
         again = stopping and time.monotonic() - stopping > 1
         for role in roles:
-            if role.pid:
-                os.kill(role.pid, signal.SIGKILL if again else signal.SIGTERM)
+            if role.pid and (again or not role.is_last):
+                _kill(role, signal.SIGKILL if again else signal.SIGTERM)
         if not stopping:
             stopping = time.monotonic()
             with suppress(OSError):  # nobody may be reading any more
                 click.echo("Stopping; running jobs get some seconds and are given back then. Once more stops at once.")
+        _end(roles)
 
     for role in roles:
         _start(role)
@@ -137,6 +166,7 @@ def _watch(roles: list[Role]) -> int:
         role = ended[0]
         role.pid = 0
         if stopping:
+            _end(roles)
             continue
         code = os.waitstatus_to_exitcode(wait_status)
         logger.error("the %s process ended with status %s", role.name, code)
@@ -152,6 +182,19 @@ def _watch(roles: list[Role]) -> int:
     return status
 
 
+def _end(roles: list[Role]) -> None:
+    """Stop those that go on until the others have stopped, where they have."""
+    left = [role for role in roles if role.pid]
+    if all(role.is_last for role in left):
+        for role in left:
+            _kill(role, signal.SIGTERM)
+
+
+def _kill(role: Role, number: int) -> None:
+    with suppress(ProcessLookupError):  # it has just ended
+        os.kill(role.pid, number)
+
+
 def _start(role: Role) -> None:
     role.started = time.monotonic()
     role.starts += 1
@@ -161,7 +204,9 @@ def _start(role: Role) -> None:
         return
     status = 1
     try:
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        libc = ctypes.CDLL(None)
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        libc.prctl(PR_SET_NAME, f"openeo {role.name}".encode())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the supervisor, which passes it on

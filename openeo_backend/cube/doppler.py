@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-from scipy.interpolate import CubicHermiteSpline
 
 #: The WGS 84 ellipsoid: half the longer axis in metres, and the square of the eccentricity.
 _A = 6_378_137.0
@@ -78,7 +78,9 @@ class View:
     """Lines and pixels."""
 
     @cached_property
-    def _orbit(self) -> CubicHermiteSpline:
+    def _orbit(self) -> Any:
+        from scipy.interpolate import CubicHermiteSpline  # takes a while, which most processes need not wait for
+
         return CubicHermiteSpline(self.times, self.positions, self.velocities)
 
     def sensor(self, times: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import dask.array as da
 import numpy as np
 import xarray as xr
-from scipy import ndimage, signal
+from scipy import ndimage
 
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.grid import horizontal
@@ -125,6 +125,8 @@ def weigh(values: np.ndarray, kernel: np.ndarray, factor: float) -> np.ndarray:
     trim = (..., *(slice(size // 2, length - size // 2) for size, length in _lengths(values, kernel)))
     weights = kernel.astype("float64") * factor
     if kernel.size > _DIRECT:
+        from scipy import signal  # takes a quarter of a second, which most processes need not wait for
+
         flipped = weights[::-1, ::-1].reshape((1,) * (values.ndim - 2) + weights.shape)
         return signal.fftconvolve(values.astype("float64"), flipped, mode="same", axes=(-2, -1))[trim].astype(
             values.dtype

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from openeo_backend.errors import OpenEOError
 from openeo_backend.ml.model import Model
@@ -30,6 +29,8 @@ def fit(
     :raises OpenEOError: ProcessParameterInvalid for values out of range, fewer than two classes, or a target
         that regression cannot use.
     """
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor  # takes half a second
+
     if not 1 <= num_trees <= MOST_TREES:
         raise _invalid(f"num_trees is {num_trees}; it must be from 1 to {MOST_TREES}.")
     options: dict[str, Any] = {

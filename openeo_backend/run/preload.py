@@ -1,11 +1,19 @@
 """Imported once by the fork server: what every child needs."""
 
 import gc
+from functools import partial
+from importlib import import_module
 
 import openeo_backend.run.child  # noqa: F401
 from openeo_backend.cube import blank, order
 from openeo_backend.ml import trees
 from openeo_backend.processes.registry import Registry
+
+#: What only some children need: the fork server imports it while nobody asks it for children.
+LATER = tuple(
+    partial(import_module, name)
+    for name in ("scipy.ndimage", "scipy.signal", "netCDF4", "scipy.interpolate", "pyarrow.parquet", "sklearn.ensemble")
+)
 
 Registry.predefined()
 order.warm()

@@ -8,6 +8,7 @@ from typing import Any
 from openeo_backend.errors import NodeRef, OpenEOError
 from openeo_backend.run.request import Event, Outcome, RunRequest
 from openeo_backend.sandbox.child import Ending, run_child
+from openeo_backend.sandbox.forkserver import Forks
 from openeo_backend.settings import Settings
 
 Runner = Callable[[RunRequest, Callable[[Event], None], Callable[[], bool]], Outcome]
@@ -17,11 +18,15 @@ class ChildRunner:
     """Runs each request in a child of its own.
 
     :param target: what the child does ("module:function"): by default :func:`openeo_backend.run.child.work`.
+    :param server: where children come from; by default a fork server of this process.
     """
 
-    def __init__(self, settings: Settings, target: str = "openeo_backend.run.child:work") -> None:
+    def __init__(
+        self, settings: Settings, target: str = "openeo_backend.run.child:work", server: Forks | None = None
+    ) -> None:
         self._settings = settings
         self._target = target
+        self._server = server
 
     def __call__(
         self, request: RunRequest, on_event: Callable[[Event], None], is_cancelled: Callable[[], bool]
@@ -42,7 +47,8 @@ class ChildRunner:
                 on_event(Event(event["kind"], event["data"]))
 
         payload = {"settings": self._settings.model_dump(mode="json"), "request": request.json()}
-        ending = run_child(self._target, payload, forward, is_cancelled, request.seconds, request.memory_mb)
+        limits = (request.seconds, request.memory_mb)
+        ending = run_child(self._target, payload, forward, is_cancelled, *limits, self._server)
         if ending.kind == "done":
             assert ending.answer is not None
             return Outcome(**{**ending.answer, "files": tuple(ending.answer["files"])})

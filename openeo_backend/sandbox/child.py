@@ -1,16 +1,16 @@
 """A short-lived child process that does one piece of work.
 
-The child is forked from a server process that has the heavy imports done (forkserver), gets its work as JSON, and
-answers with JSON lines: nothing is unpickled from it. It ends with its parent, at the deadline, when cancelled, and
-when the parent says so; a crash ends the child only.
+The child is forked from a server process that has the heavy imports done, gets its work as JSON, and answers with
+JSON lines: nothing is unpickled from it. It ends with its parent, at the deadline, when cancelled, and when the parent
+says so; a crash ends the child only.
 """
 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,14 +19,21 @@ from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Literal
 
-#: Modules imported once, in the fork server.
-PRELOAD = "openeo_backend.jobs.preload"
+from openeo_backend.sandbox.forkserver import Forks, own, pair, serve
+
 #: How often a waiting parent looks at cancellation and the deadline, in seconds.
 TICK = 0.25
 #: How often starting a child is tried.
 STARTS = 3
+#: Longest wait for the end of a process that was killed, in seconds.
+END_SECONDS = 10.0
+#: Longest wait for a process that is to be killed before it was seen, in seconds.
+MEET_SECONDS = 1.0
+#: Exit status of a child where nobody tells: the server that it was forked from has died.
+UNKNOWN = 255
 
 Emit = Callable[[Mapping[str, Any]], None]
 Target = Callable[[Mapping[str, Any], Emit], Mapping[str, Any]]
@@ -34,7 +41,7 @@ Target = Callable[[Mapping[str, Any], Emit], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Ending:
-    """How a child ended."""
+    """How a piece of work ended."""
 
     kind: Literal["done", "cancelled", "deadline", "memory", "died"]
     answer: Mapping[str, Any] | None = None
@@ -45,13 +52,8 @@ class Ending:
     """The most memory that the child was seen to hold."""
 
 
-def warm_up() -> None:
-    """Start the fork server and its imports now, so that the first child is quick."""
-    context = _context()
-    process = context.Process(target=_nothing)
-    with suppress(EOFError, OSError):  # the first child tries again
-        process.start()
-        process.join()
+class NotStartedError(OSError):
+    """There is no child: the server that forks them died meanwhile."""
 
 
 def run_child(
@@ -61,81 +63,125 @@ def run_child(
     cancelled: Callable[[], bool] = lambda: False,
     seconds: float | None = None,
     memory_mb: float | None = None,
+    server: Forks | None = None,
 ) -> Ending:
     """Do `target(payload, emit)` in a child and wait for it.
 
-    :param target: "module:function"; its answer and everything it emits must be JSON.
-    :param on_event: called in this process with everything the child emits, in order.
-    :param cancelled: looked at every :data:`TICK`; True ends the child.
-    :param seconds: deadline.
-    :param memory_mb: memory of its own (no files mapped) that the child may hold; looked at every :data:`TICK`.
+    :param server: where the child comes from; by default a fork server of this process.
+    :param memory_mb: see :meth:`Child.work`, as for the other parameters.
     """
-    process, receiver, tether = _start(target, json.dumps(payload))
-    limit = None if seconds is None else time.monotonic() + seconds
-    try:
-        return _follow(process, receiver, on_event, cancelled, limit, memory_mb)
-    finally:
-        tether.close()
-        if process.is_alive():
-            process.kill()
-        process.join()
-        process.close()
-        receiver.close()
-
-
-def _start(target: str, payload: str) -> tuple[Any, Connection, Connection]:
-    """A child that works, where it answers, and what it is held by.
-
-    The server that forks children may have just died; then another one is started.
-    """
-    context = _context()
     for left in reversed(range(STARTS)):
-        receiver, sender = context.Pipe(duplex=False)
-        tether_end, tether = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(target, payload, sender, tether_end))
+        child = Child(server or own())
         try:
-            process.start()
-            return process, receiver, tether
-        except (EOFError, OSError):
-            tether.close()  # the child may have been forked nevertheless, and ends then
-            receiver.close()
+            return child.work(target, payload, on_event, cancelled, seconds, memory_mb)
+        except NotStartedError:
             if not left:
                 raise
         finally:
-            sender.close()
-            tether_end.close()
+            child.end()
     raise AssertionError("unreachable")
 
 
-def _follow(
-    process: Any,
-    receiver: Connection,
-    on_event: Emit,
-    cancelled: Callable[[], bool],
-    limit: float | None,
-    memory_mb: float | None,
-) -> Ending:
-    peak = looked = 0.0
-    while True:
-        if cancelled():
-            return Ending("cancelled")
-        if limit is not None and time.monotonic() > limit:
-            return Ending("deadline")
-        if time.monotonic() - looked >= TICK:  # a child that tells much is looked at, too
-            looked = time.monotonic()
-            peak = max(peak, memory_of(process.pid))
-            if memory_mb is not None and peak > memory_mb:
-                return Ending("memory", memory_mb=peak)
-        if not wait([receiver], timeout=TICK):
-            continue
+class Child:
+    """A child process, as its parent sees it."""
+
+    def __init__(self, server: Forks) -> None:
+        mine, theirs = socket.socketpair()
+        self._status, told = pair()
         try:
-            message = json.loads(receiver.recv_bytes())
-        except (EOFError, OSError):
-            process.join()
-            return Ending("died", exit_code=process.exitcode, memory_mb=peak)
-        if "answer" in message:
-            return Ending("done", answer=message["answer"], memory_mb=peak)
-        on_event(message["event"])
+            with theirs, told:
+                server.fork(theirs, told)
+        except BaseException:
+            mine.close()
+            self._status.close()
+            raise
+        self._channel = Connection(mine.detach())
+        self._process: int | None = None
+        """A descriptor of the process."""
+        self.pid = 0
+        self._is_idle = True
+
+    def work(
+        self,
+        target: str,
+        payload: Mapping[str, Any],
+        on_event: Emit,
+        cancelled: Callable[[], bool] = lambda: False,
+        seconds: float | None = None,
+        memory_mb: float | None = None,
+    ) -> Ending:
+        """Have `target(payload, emit)` done. After another ending than `done` the child is of no use any more.
+
+        :param target: "module:function"; its answer and everything it emits must be JSON.
+        :param on_event: called in this process with everything the child emits, in order.
+        :param cancelled: looked at every :data:`TICK`; True ends the work.
+        :param seconds: deadline.
+        :param memory_mb: memory of its own (no files mapped) that the child may hold; looked at every :data:`TICK`.
+        :raises NotStartedError: where the child was never there.
+        """
+        limit = None if seconds is None else time.monotonic() + seconds
+        self._is_idle = False
+        with suppress(OSError):  # what is wrong is found out below
+            self._channel.send_bytes(json.dumps({"target": target, "payload": payload}).encode())
+        peak = looked = 0.0
+        while True:
+            if cancelled():
+                return Ending("cancelled")
+            if limit is not None and time.monotonic() > limit:
+                return Ending("deadline")
+            if self.pid and time.monotonic() - looked >= TICK:  # a child that tells much is looked at, too
+                looked = time.monotonic()
+                peak = max(peak, memory_of(self.pid))
+                if memory_mb is not None and peak > memory_mb:
+                    return Ending("memory", memory_mb=peak)
+            if not wait([self._channel] if self.pid else [self._status], timeout=TICK):
+                continue
+            if not self.pid:
+                self._meet()
+                continue
+            try:
+                message = json.loads(self._channel.recv_bytes())
+            except (EOFError, OSError):
+                return Ending("died", exit_code=self._exit_status(), memory_mb=peak)
+            if "answer" in message:
+                self._is_idle = True
+                return Ending("done", answer=message["answer"], memory_mb=peak)
+            on_event(message["event"])
+
+    def end(self) -> None:
+        """End the process, whatever it does; one that may be at work is waited for."""
+        self._channel.close()
+        if not self.pid and wait([self._status], timeout=MEET_SECONDS):
+            with suppress(NotStartedError):
+                self._meet()
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._process, signal.SIGKILL)
+            if not self._is_idle:
+                wait([self._process], timeout=END_SECONDS)
+            os.close(self._process)
+            self._process = None
+        self._status.close()
+
+    def _meet(self) -> None:
+        """Learn which process it is."""
+        try:
+            message, files, _, _ = socket.recv_fds(self._status, 64, 1)
+        except OSError:
+            message, files = b"", []
+        if not message:
+            raise NotStartedError("the fork server died")
+        self.pid, (self._process,) = int(message), files
+
+    def _exit_status(self) -> int:
+        assert self._process is not None
+        if not wait([self._process], timeout=END_SECONDS):  # it closed its side and goes on
+            signal.pidfd_send_signal(self._process, signal.SIGKILL)
+        self._status.settimeout(END_SECONDS)
+        try:
+            return int(self._status.recv(64) or UNKNOWN)
+        except OSError:
+            return UNKNOWN
 
 
 def memory_of(pid: int) -> float:
@@ -148,35 +194,40 @@ def memory_of(pid: int) -> float:
     return sum(map(int, kilobytes)) * 1024 / 1e6
 
 
-def _context() -> Any:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([PRELOAD])
-    return context
-
-
-def _nothing() -> None:
-    """The work of a child that only warms up."""
-
-
-def _work(target: str, payload: str, sender: Connection, tether: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, args=(tether,), daemon=True).start()
+def live(end: socket.socket) -> None:
+    """The life of a child: it does what comes, until its parent closes its end, by will or by death."""
+    channel = Connection(end.detach())
+    tasks: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=_listen, args=(channel, tasks), daemon=True).start()
     lock = threading.Lock()
 
     def send(message: Mapping[str, Any]) -> None:
         with lock:
-            sender.send_bytes(json.dumps(message).encode())
+            channel.send_bytes(json.dumps(message).encode())
 
-    module, _, name = target.partition(":")
-    answer = getattr(import_module(module), name)(json.loads(payload), lambda event: send({"event": event}))
-    send({"answer": answer})
-    sender.close()
+    while True:
+        task = json.loads(tasks.get())
+        module, _, name = task["target"].partition(":")
+        target: Target = getattr(import_module(module), name)
+        send({"answer": target(task["payload"], lambda event: send({"event": event}))})
 
 
-def _end_with_parent(tether: Connection) -> None:
-    """Wait until the parent closes its end, by will or by death, and end at once."""
+def main(preload: str) -> None:
+    """The fork server of one process, with its end as standard input; ends with that process."""
+    end = socket.socket(fileno=os.dup(0))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    module = import_module(preload)
+    serve(end, live, getattr(module, "LATER", ()))
+
+
+def _listen(channel: Connection, tasks: SimpleQueue[bytes]) -> None:
+    """Take tasks from the parent; end at once when there are no more."""
     try:
-        tether.recv_bytes()
+        while True:
+            tasks.put(channel.recv_bytes())
     except (EOFError, OSError):
         pass
     finally:

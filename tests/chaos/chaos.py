@@ -186,16 +186,16 @@ class Site:
         return found
 
     def _role(self, process: psutil.Process) -> str:
-        words, parent = " ".join(process.cmdline()), process.parent()
-        if "resource_tracker" in words:
-            return "other"
-        if "forkserver" in words:
-            inner = parent is not None and "forkserver" in " ".join(parent.cmdline())
-            return "child" if inner else "fork server"
-        if parent is None or parent.pid != self.server.pid:
-            return "api"
-        has_place = any("/work/" in file.path for file in process.open_files())
-        return "worker" if has_place else "api's parent"
+        parent = process.parent()
+        above = "" if parent is None else self._own_role(parent)
+        return {"fork server": "child", "api's parent": "api"}.get(above) or self._own_role(process)
+
+    def _own_role(self, process: psutil.Process) -> str:
+        """The role of a process that is no child of one with a role."""
+        if "the fork server" in " ".join(process.cmdline()):  # that of a worker without a supervisor
+            return "fork server"
+        names = {"openeo fork ser": "fork server", "openeo api": "api's parent", "openeo worker": "worker"}
+        return names.get(process.name(), "other")
 
     def memory(self) -> dict[str, float]:
         """MB that the api and the workers hold."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing.forkserver
 import os
 import sqlite3
 import threading
@@ -81,14 +80,14 @@ def run_worker(plan: Plan) -> None:
     from openeo_backend.jobs import worker
     from openeo_backend.jobs.queue import Queue
     from openeo_backend.run.runner import ChildRunner
-    from openeo_backend.sandbox import child
+    from openeo_backend.sandbox import forkserver
     from openeo_backend.store.store import Store
 
     worker.SWEEP_SECONDS = 0.1
-    if plan.victim == "child" and plan.stage in ("publishing", "published", "deleting"):
-        # There is no child then, but the process that all children are forked from: this worker gets a light one.
-        child.PRELOAD = "stages"
-        multiprocessing.forkserver._forkserver.__init__()  # type: ignore[attr-defined,misc]
+    # There is no child at some stages, but the process that all children are forked from: this worker gets a light one.
+    is_light = plan.victim == "child" and plan.stage in ("publishing", "published", "deleting")
+    server = forkserver.Spawned("stages" if is_light else forkserver.PRELOAD)
+    server.start()
     claim, publish, put, delete = Queue.claim, Queue.publish, StoredObjects.put, StoredObjects.delete
     puts = iter(range(99))
 
@@ -121,15 +120,9 @@ def run_worker(plan: Plan) -> None:
     Queue.claim, Queue.publish = claiming, publishing  # type: ignore[method-assign]
     StoredObjects.put, StoredObjects.delete = putting, deleting  # type: ignore[method-assign]
     settings = plan.settings
-    (plan.folder / "forkserver").write_text(_fork_server(), encoding="ascii")
-    runner = ChildRunner(settings, "stages:work")
+    (plan.folder / "forkserver").write_text(str(server.pid), encoding="ascii")
+    runner = ChildRunner(settings, "stages:work", server)
     worker.Worker(Store.open(plan.url), open_objects(objects_place(settings)), runner, settings).run(threading.Event())
-
-
-def _fork_server() -> str:
-    """Start the process that this one's children are forked from; its id."""
-    multiprocessing.forkserver.ensure_running()
-    return str(multiprocessing.forkserver._forkserver._forkserver_pid)  # type: ignore[attr-defined]
 
 
 def run_api(plan: Plan) -> None:

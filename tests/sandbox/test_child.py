@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from openeo_backend.sandbox.child import run_child
+from openeo_backend.sandbox import forkserver
+from openeo_backend.sandbox.child import UNKNOWN, Child, run_child
+
+
+@pytest.fixture
+def server() -> Iterator[forkserver.Spawned]:
+    server = forkserver.Spawned("child_targets")
+    yield server
+    server.close()
 
 
 def ignore(event: Any) -> None:
@@ -101,17 +112,72 @@ def test_a_child_that_takes_too_much_memory_is_ended() -> None:
     assert ending.memory_mb > 500
 
 
-def test_a_fork_server_that_dies_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    from multiprocessing import popen_forkserver
+def test_a_fork_server_that_dies_is_replaced(server: forkserver.Spawned) -> None:
+    work = ("child_targets:echo", {"events": 1, "text": "e"}, ignore)
+    assert run_child(*work, server=server).kind == "done"
+    first = server.pid
+    os.kill(first, signal.SIGKILL)
+    assert run_child(*work, server=server).kind == "done"
+    assert server.pid != first
 
-    launch, tried = popen_forkserver.Popen._launch, []
 
-    def launching(self: Any, process: Any) -> None:
-        tried.append(1)
-        if len(tried) == 1:
-            raise EOFError("unexpected EOF")  # what it looks like when it dies while it forks
-        launch(self, process)
+def test_a_fork_server_that_dies_while_it_is_asked_is_asked_again(server: forkserver.Spawned) -> None:
 
-    monkeypatch.setattr(popen_forkserver.Popen, "_launch", launching)
-    assert run_child("child_targets:echo", {"events": 1, "text": "e"}, ignore).kind == "done"
-    assert len(tried) == 2
+    class Dying:
+        """The first request is lost with the server that took it."""
+
+        asked = 0
+
+        def fork(self, channel: socket.socket, status: socket.socket) -> None:
+            self.asked += 1
+            if self.asked > 1:
+                server.fork(channel, status)
+
+    dying = Dying()
+    assert run_child("child_targets:echo", {"events": 1, "text": "e"}, ignore, server=dying).kind == "done"
+    assert dying.asked == 2
+
+
+def test_children_outlive_their_fork_server(server: forkserver.Spawned) -> None:
+    events: list[Any] = []
+
+    def kill_server(event: Any) -> None:
+        events.append(event)
+        if len(events) == 1:
+            os.kill(server.pid, signal.SIGKILL)
+
+    ending = run_child("child_targets:echo", {"events": 3, "text": "e"}, kill_server, server=server)
+    assert (ending.kind, len(events)) == ("done", 3)
+    events.clear()
+    ending = run_child("child_targets:kill_itself", {}, kill_server, server=server)
+    assert (ending.kind, ending.exit_code) in (("died", -9), ("died", UNKNOWN))
+
+
+def test_a_child_does_one_thing_after_the_other() -> None:
+    child = Child(forkserver.own())
+    try:
+        answers = [child.work("child_targets:echo", {"events": 0, "text": str(n)}, ignore).answer for n in range(3)]
+        assert [answer["payload"]["text"] for answer in answers if answer] == ["0", "1", "2"]
+        assert len({answer["pid"] for answer in answers if answer}) == 1
+        pid = child.pid
+    finally:
+        child.end()
+    assert wait_for(lambda: not is_running(pid))
+
+
+def test_what_is_prepared_for_later_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests that are there go first; preparations follow when there are none."""
+    monkeypatch.setattr(forkserver, "IDLE_SECONDS", 0.0)
+    done: list[str] = []
+    monkeypatch.setattr(forkserver, "_answer", lambda *_: done.append("asked") or end.recv(9) == b"again")
+    ours, end = forkserver.pair()
+    ours.send(b"again")
+
+    def later() -> None:
+        done.append("prepared")
+        ours.send(b"stop")
+
+    forkserver.serve(end, lambda channel: None, [later])
+    assert done == ["asked", "prepared", "asked"]
+    ours.close()
+    end.close()
