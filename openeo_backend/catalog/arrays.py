@@ -392,9 +392,9 @@ class ArrayBand:
         unit = self.variable.attrs.get("units")
         return str(unit) if unit else None
 
-    def read(self, index: int, window: Any) -> np.ndarray:
+    def read(self, index: int, window: tuple[slice, slice]) -> np.ndarray:
         """Stored values in a window, rows first."""
-        rows, cols = window.toslices()
+        rows, cols = window
         with _reading():
             part = self.variable.isel({**self.position, self.y: rows, self.x: cols})
             values = part.transpose(self.y, self.x).values

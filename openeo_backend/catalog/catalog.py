@@ -19,6 +19,7 @@ from openeo_backend.catalog.documents import Documents, Door
 from openeo_backend.catalog.exported import ExportedSource
 from openeo_backend.catalog.fresh import KEPT, PAUSE
 from openeo_backend.catalog.grd.load import load_grd, needs_imaging
+from openeo_backend.catalog.handles import Handles
 from openeo_backend.catalog.hrefs import Gate, is_url
 from openeo_backend.catalog.item import Item
 from openeo_backend.catalog.levels import DIGITAL_NUMBERS, optical_levels, radar_coefficients, sun_zeniths
@@ -27,7 +28,6 @@ from openeo_backend.catalog.mosaic import Step, group
 from openeo_backend.catalog.own import Result, Results, is_result, refuse_unfinished, source_of
 from openeo_backend.catalog.published import Published
 from openeo_backend.catalog.queryables import queryables
-from openeo_backend.catalog.read import Handles
 from openeo_backend.catalog.request import LoadRequest, Surroundings
 from openeo_backend.catalog.search import Search, find, no_data
 from openeo_backend.catalog.series import Series

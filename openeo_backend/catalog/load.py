@@ -29,10 +29,12 @@ from openeo_backend.catalog.grid import (
     lay,
     pixel_area,
 )
+from openeo_backend.catalog.handles import Handles, Probe, probe
 from openeo_backend.catalog.hrefs import Gate
 from openeo_backend.catalog.item import Item
+from openeo_backend.catalog.layer import Layer
 from openeo_backend.catalog.mosaic import Step
-from openeo_backend.catalog.read import BlockReader, Handles, Layer, Probe, probe
+from openeo_backend.catalog.read import BlockReader
 from openeo_backend.cube import Band, Cube, Dimension, fusion
 from openeo_backend.cube.extent import Area, reproject
 from openeo_backend.errors import OpenEOError

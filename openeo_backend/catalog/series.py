@@ -11,9 +11,10 @@ import numpy as np
 
 from openeo_backend.catalog.arrays import ArrayError, array_kind
 from openeo_backend.catalog.bands import AssetBand, item_bands
+from openeo_backend.catalog.handles import Handles
 from openeo_backend.catalog.hrefs import Gate
 from openeo_backend.catalog.item import Item
-from openeo_backend.catalog.read import Handles, Layer, unreadable
+from openeo_backend.catalog.layer import Layer, unreadable
 from openeo_backend.cube.extent import Interval, parse_time
 from openeo_backend.errors import OpenEOError
 

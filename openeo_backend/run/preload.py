@@ -5,6 +5,7 @@ from functools import partial
 from importlib import import_module
 
 import openeo_backend.run.child  # noqa: F401
+from openeo_backend.catalog import unpack
 from openeo_backend.cube import blank, order
 from openeo_backend.ml import trees
 from openeo_backend.processes.registry import Registry
@@ -19,6 +20,7 @@ Registry.predefined()
 order.warm()
 blank.warm()
 trees.warm()
+unpack.warm()
 
 # children share what is imported here, and have nothing to collect in it
 gc.collect()

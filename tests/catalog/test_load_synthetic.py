@@ -12,10 +12,10 @@ import rasterio
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from openeo_backend.catalog import read as catalog_read
 from openeo_backend.catalog.chunks import chunks
 from openeo_backend.catalog.load import missing_value
 from openeo_backend.catalog.request import LoadRequest
+from openeo_backend.catalog.tiles import Tiles
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.effects import LoadHints
 
@@ -436,15 +436,13 @@ def test_each_tile_of_the_source_is_read_once(archive, env, monkeypatch):
         document["geometry"], document["bbox"] = None, [4.4, 51.2, 4.8, 51.6]
         archive.write_item(document)
     read: list[tuple[str, int, int]] = []
-    original = catalog_read.DatasetReader
+    original = Tiles._raw
 
-    class Watched(original):
-        def read(self, *args, window, **options):
-            rows, cols = (range(part.start // 512, (part.stop - 1) // 512 + 1) for part in window.toslices())
-            read.extend((self.name, row, col) for row in rows for col in cols)
-            return super().read(*args, window=window, **options)
+    def watched(self, band, row, column, rows):
+        read.append((self.source.path, row, column))
+        return original(self, band, row, column, rows)
 
-    monkeypatch.setattr(catalog_read, "DatasetReader", Watched)
+    monkeypatch.setattr(Tiles, "_raw", watched)
     west, north = 600_000 + 2000, 5_700_000 - 2000
     extent = {"west": west, "east": west + 10_240, "south": north - 10_240, "north": north, "crs": 32631}
     cube = load(archive, env, spatial_extent=extent)

@@ -56,7 +56,7 @@ def test_only_allowed_drivers_are_there_and_a_vrt_named_tif_is_not_followed(tmp_
 
 _READER = """
 import sys
-from openeo_backend.catalog.read import Handles
+from openeo_backend.catalog.handles import Handles
 from rasterio.errors import RasterioIOError
 try:
     Handles().open(sys.argv[1])

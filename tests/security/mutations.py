@@ -365,7 +365,7 @@ MUTATIONS = (
     ),
     Mutation(
         "T22",
-        f"{A}/catalog/read.py",
+        f"{A}/catalog/raster.py",
         "driver=list(DRIVERS)",
         'driver=["VRT", *DRIVERS]',
         "tests/sandbox/test_gdal.py::test_readers_name_their_drivers_whatever_the_environment",

@@ -18,7 +18,8 @@ from rasterio.transform import from_origin
 
 from openeo_backend import settings as settings_module
 from openeo_backend.catalog.arrays import open_array
-from openeo_backend.catalog.read import Handles, Layer, probe
+from openeo_backend.catalog.handles import Handles, probe
+from openeo_backend.catalog.layer import Layer
 from openeo_backend.errors import OpenEOError
 from openeo_backend.files.user_files import UserFiles
 from openeo_backend.formats.reading import read_file

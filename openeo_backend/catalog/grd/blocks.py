@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import rasterio.errors
 import rasterio.features
-import rasterio.windows
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from shapely import box
@@ -17,7 +16,8 @@ from shapely.geometry.base import BaseGeometry
 
 from openeo_backend.catalog.grd.annotation import Annotation
 from openeo_backend.catalog.grd.product import Image
-from openeo_backend.catalog.read import Handles, crop
+from openeo_backend.catalog.handles import Handles
+from openeo_backend.catalog.read import crop
 from openeo_backend.cube.backscatter import calibrate, interpolate
 from openeo_backend.cube.doppler import ecef, verticals
 from openeo_backend.cube.geoid import geoid_height
@@ -192,7 +192,7 @@ class Imager:
             if tuple(file.shape) != tuple(image.annotation.view.shape):
                 said = f"{list(file.shape)}, according to its annotation {list(image.annotation.view.shape)}"
                 raise _unreadable(image, f"its shape is {said}")
-            return np.asarray(file.read(image.index, window=rasterio.windows.Window.from_slices(*window)))
+            return np.asarray(file.read(image.index, window))
         except rasterio.errors.RasterioError as error:
             raise _unreadable(image, str(error).rstrip(".")) from error
 

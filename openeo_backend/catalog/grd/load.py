@@ -20,9 +20,9 @@ from shapely.geometry.base import BaseGeometry
 from openeo_backend.catalog.grd.blocks import Acquisition, Imager, Wanted
 from openeo_backend.catalog.grd.product import images, is_grd
 from openeo_backend.catalog.grid import crs_of, lay
+from openeo_backend.catalog.handles import Handles
 from openeo_backend.catalog.load import LONLAT, Assembler, Assembly
 from openeo_backend.catalog.mosaic import Step
-from openeo_backend.catalog.read import Handles
 from openeo_backend.cube import Band, Cube
 from openeo_backend.cube.extent import reproject
 from openeo_backend.cube.grid import choose_utm, need_geobox

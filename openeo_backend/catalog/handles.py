@@ -1,0 +1,149 @@
+"""Open files, and whether they are what their metadata say."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import rasterio.errors
+from odc.geo.crs import CRS
+from odc.geo.geobox import GeoBox
+
+from openeo_backend.catalog.arrays import ArrayError, Kind, open_array
+from openeo_backend.catalog.layer import Layer, unreadable
+from openeo_backend.catalog.raster import Raster, open_raster
+from openeo_backend.catalog.remote import Requests
+from openeo_backend.sandbox.blocks import refuse_huge_blocks
+
+#: Open files that each thread keeps, and those for all threads, which are descriptions only.
+_HANDLES, _SHARED = 64, 1024
+
+#: How far a file's georeference may be from the metadata, in pixels.
+_SHIFT = 0.05
+
+
+class Handles:
+    """Open files by address: a bounded number per thread, and those that all threads may read.
+
+    :param door: the way to array files behind URLs.
+    :param plain: have GDAL read the pixels of all raster files.
+    """
+
+    def __init__(self, door: Requests | None = None, plain: bool = False) -> None:
+        self._door = door
+        self._plain = plain
+        self._local = threading.local()
+        self._shared: OrderedDict[str, Raster] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[Handles], tuple[Requests | None, bool]]:
+        return Handles, (self._door, self._plain)
+
+    def open_layer(self, layer: Layer) -> Any:
+        """The open file of a layer, or the part of it that its band is.
+
+        :raises rasterio.errors.RasterioIOError, ArrayError, OpenEOError: where it cannot be opened.
+        """
+        file = self.open(layer.address, layer.kind)
+        if layer.kind is None:
+            return file
+        name = file.find(layer.band, layer.number, layer.count)
+        return file.band(name, layer.moment, layer.grid, layer.crs)
+
+    def open(self, address: str, kind: Kind | None = None) -> Any:
+        """The open file at an address: an ArrayFile, or a Raster where there is no kind.
+
+        :raises rasterio.errors.RasterioIOError, ArrayError, OpenEOError: where it cannot be opened.
+        """
+        with self._lock:
+            if address in self._shared:
+                self._shared.move_to_end(address)
+                return self._shared[address]
+        kept: OrderedDict[str, Any] = self._local.__dict__.setdefault("kept", OrderedDict())
+        if address in kept:
+            kept.move_to_end(address)
+            return kept[address]
+        file = self._open(address, kind)
+        if isinstance(file, Raster) and file.tiles is not None:
+            with self._lock:
+                if len(self._shared) >= _SHARED:
+                    self._shared.popitem(last=False)
+                return self._shared.setdefault(address, file)
+        if len(kept) >= _HANDLES:
+            kept.popitem(last=False)[1].close()
+        kept[address] = file
+        return file
+
+    def _open(self, address: str, kind: Kind | None) -> Any:
+        if kind is not None:
+            return open_array(address, kind, self._door)
+        if self._door is not None and address.startswith(("/vsicurl/", "/vsis3/")):
+            # GDAL reads it whenever it connects, from any thread.
+            os.environ["GDAL_HTTP_PROXY"] = self._door.tunnel()
+        return open_raster(address, plain=self._plain)
+
+
+def check(file: Any, layer: Layer) -> CRS:
+    """The reference system of an open file that is what its metadata say.
+
+    :raises OpenEOError: AssetUnreadable, saying in what the file differs.
+    """
+    if file.crs is None:
+        raise unreadable(layer, "the file has no georeference")
+    if layer.kind is None:
+        refuse_huge_blocks(file, layer.name)
+    if layer.index > file.count:
+        raise unreadable(layer, f"it has {file.count} bands, according to the metadata at least {layer.index}")
+    dtype = file.dtypes[layer.index - 1]
+    if layer.dtype is not None and np.dtype(dtype) != np.dtype(layer.dtype):
+        raise unreadable(layer, f"its data type is {dtype}, according to the metadata {layer.dtype}")
+    crs = file.crs
+    assert isinstance(crs, CRS)
+    if layer.grid is not None:
+        if crs != layer.grid.crs:
+            raise unreadable(layer, f"its reference system is {crs}, according to the metadata {layer.grid.crs}")
+        corners = [(0, 0), (file.width, file.height)]
+        for corner in corners:
+            col, row = ~layer.grid.affine @ (file.transform @ corner)
+            if max(abs(col - corner[0]), abs(row - corner[1])) > max(_SHIFT, 1e-5 * max(file.shape)):
+                said = f"proj:transform {list(layer.grid.affine)[:6]} and proj:shape {list(layer.grid.shape)}"
+                raise unreadable(
+                    layer, f"its grid {list(file.transform)[:6]} {list(file.shape)} is not the one of {said}"
+                )
+        if tuple(file.shape) != tuple(layer.grid.shape):
+            raise unreadable(
+                layer, f"its shape is {list(file.shape)}, according to the metadata {list(layer.grid.shape)}"
+            )
+    return crs
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """What a file tells about itself."""
+
+    grid: GeoBox
+    dtype: str
+    nodata: float | None
+    linear: tuple[float | None, float | None] = (None, None)
+    """Scale and offset, of arrays."""
+
+    unit: str | None = None
+
+
+def probe(layer: Layer, handles: Handles) -> Probe:
+    """Grid, data type and no-data value of a file whose metadata do not tell.
+
+    :raises OpenEOError: AssetUnreadable.
+    """
+    try:
+        file = handles.open_layer(layer)
+    except (rasterio.errors.RasterioError, ArrayError) as error:
+        raise unreadable(layer, str(error).rstrip(".")) from error
+    crs = check(file, layer)
+    position = layer.index - 1
+    found = Probe(GeoBox(file.shape, file.transform, crs), str(file.dtypes[position]), file.nodatavals[position])
+    return found if layer.kind is None else replace(found, linear=file.linear, unit=file.unit)

@@ -1,0 +1,250 @@
+"""Reading windows of TIFF files tile by tile, beside GDAL, which opens and describes them."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from rasterio.errors import RasterioIOError
+from rasterio.io import DatasetReader
+
+from openeo_backend.catalog.tiff import Layout, parse
+from openeo_backend.catalog.unpack import Damaged, bands_together, inflate, most_bytes, put
+
+#: Bytes of unpacked tiles that a process keeps, as GDAL's cache of blocks does for its own.
+_CACHE_BYTES = 48 * 2**20
+
+Window = tuple[slice, slice]
+
+
+class Source(Protocol):
+    """The bytes of a file."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes from an offset on, that many or fewer where there are no more.
+
+        :raises OSError: where they cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file of this machine, as it is now: reading it after it was replaced or changed is an error."""
+
+    path: str
+    state: tuple[int, ...]
+
+    @classmethod
+    def at(cls, path: str) -> LocalFile:
+        """The file at a path.
+
+        :raises OSError: where there is none.
+        """
+        return cls(path, _state(os.stat(path)))
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes from an offset on, that many or fewer where there are no more."""
+        file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            state = _state(os.fstat(file))
+            if state != self.state:
+                raise OSError("the file has changed since it was opened")
+            return os.pread(file, max(0, min(size, state[2] - offset)), offset)
+        finally:
+            os.close(file)
+
+
+def _state(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+class _Entry:
+    """A tile that is unpacked, or will be by the first who has its lock."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.values: np.ndarray | None = None
+
+
+class Cache:
+    """Unpacked tiles that several windows cut, the latest of them, for all threads.
+
+    :param most: bytes.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: OrderedDict[object, _Entry] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: object, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """The tile with a key, made by one thread while others wait for it; not to be written to."""
+        with self._lock:
+            entry = self._kept.setdefault(key, _Entry())
+            self._kept.move_to_end(key)
+        with entry.lock:
+            if entry.values is None:
+                try:
+                    entry.values = make()
+                except BaseException:
+                    self._forget(key, entry)
+                    raise
+                self._count(key, entry)
+            return entry.values
+
+    def _forget(self, key: object, entry: _Entry) -> None:
+        with self._lock:
+            if self._kept.get(key) is entry:
+                del self._kept[key]
+
+    def _count(self, key: object, entry: _Entry) -> None:
+        """Make room for a tile that was made."""
+        with self._lock:
+            if self._kept.get(key) is not entry or entry.values is None:
+                return
+            self._bytes += entry.values.nbytes
+            for other in list(self._kept):
+                if self._bytes <= self._most:
+                    return
+                values = self._kept[other].values
+                if values is not None:
+                    self._bytes -= values.nbytes
+                    del self._kept[other]
+
+
+@functools.cache
+def _shared() -> Cache:
+    """The cache of this process."""
+    return Cache(_CACHE_BYTES)
+
+
+class Tiles:
+    """Reads windows of an image.
+
+    :param source: where its bytes are.
+    :param nodata: what stands where tiles are not there.
+    """
+
+    def __init__(self, source: Source, layout: Layout, nodata: float | None) -> None:
+        self.source, self.layout = source, layout
+        self._blank = nodata if nodata is not None else 0
+        self._key = object()
+
+    def read(self, band: int, window: Window, out: np.ndarray, whole: Window | None = None) -> None:
+        """Fill an array with a window of a band, counted from 0.
+
+        :param whole: the window of which others will ask for the rest.
+        :raises RasterioIOError: where a tile cannot be read.
+        """
+        for row, column, tile in self._tiles(window):
+            part = _both(tile, window)
+            target = out[_within(part, window)]
+            inner = _within(part, tile)
+            wanted = tile if whole is None else _both(tile, whole)
+            try:
+                if part == wanted and bands_together(self.layout) == 1:
+                    self._put(band, row, column, inner, target)
+                else:
+                    target[...] = self._kept(band, row, column)[self._plane(band)][inner]
+            except (Damaged, OSError) as error:
+                place = f"row {tile[0].start} and column {tile[1].start}"
+                raise RasterioIOError(f"the tile that begins at {place} cannot be read: {error}") from error
+
+    def _tiles(self, window: Window) -> Iterator[tuple[int, int, Window]]:
+        """Row and column of the tiles that a window cuts, and the pixels of the image that they have."""
+        height, width = self.layout.tile
+        for row in range(window[0].start // height, math.ceil(window[0].stop / height)):
+            for column in range(window[1].start // width, math.ceil(window[1].stop / width)):
+                rows = slice(row * height, min((row + 1) * height, self.layout.shape[0]))
+                columns = slice(column * width, min((column + 1) * width, self.layout.shape[1]))
+                yield row, column, (rows, columns)
+
+    def _plane(self, band: int) -> int:
+        return 0 if self.layout.apart else band
+
+    def _kept(self, band: int, row: int, column: int) -> np.ndarray:
+        """All pixels (bands, rows, columns) of a tile, from the cache."""
+        layout = self.layout
+        bands = 1 if layout.apart else layout.samples
+        shape = (bands, layout.stored_rows(row), layout.tile[1])
+
+        def make() -> np.ndarray:
+            values = np.empty(shape, layout.dtype.newbyteorder("="))
+            raw = self._raw(band, row, column, shape[1])
+            for number, plane in enumerate(values):
+                self._place(raw, number, (slice(0, shape[1]), slice(0, shape[2])), plane)
+            return values
+
+        return _shared().get((self._key, layout.number(band, row, column)), make)
+
+    def _put(self, band: int, row: int, column: int, part: Window, out: np.ndarray) -> None:
+        """Put a part of a tile of one band straight into an array."""
+        self._place(self._raw(band, row, column, part[0].stop), 0, part, out)
+
+    def _place(self, raw: bytes | None, band: int, part: Window, out: np.ndarray) -> None:
+        if raw is None:
+            out[...] = self._blank
+        else:
+            put(raw, self.layout, band, *part, out)
+
+    def _raw(self, band: int, row: int, column: int, rows: int) -> bytes | None:
+        """The first rows of a tile without compression; None where it is not there."""
+        layout = self.layout
+        number = layout.number(band, row, column)
+        offset, size = int(layout.offsets[number]), int(layout.sizes[number])
+        if not size:
+            return None
+        size = min(size, most_bytes(layout))
+        data = self.source.read(offset, size)
+        if len(data) < size:
+            raise Damaged("the file ends within it")
+        return inflate(data, layout, rows, layout.stored_rows(row))
+
+
+def _both(one: Window, other: Window) -> Window:
+    """What two windows share."""
+    rows, columns = (slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+    return rows, columns
+
+
+def _within(part: Window, whole: Window) -> Window:
+    """A part of a window as seen from its corner."""
+    rows, columns = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(part, whole, strict=True))
+    return rows, columns
+
+
+def tiles_of(file: DatasetReader, source: Source) -> Tiles | None:
+    """The tiles of a file that GDAL opened; None where GDAL has to read it.
+
+    :param source: its bytes.
+    :raises OSError: where these cannot be read.
+    """
+    start = file.get_tag_item("IFD_OFFSET", "TIFF", bidx=1) if file.driver == "GTiff" and file.count else None
+    layout = parse(source.read, int(start)) if start is not None else None
+    if layout is None or not _is_told(layout, file):
+        return None
+    nodata = file.nodatavals[0]
+    return Tiles(source, layout, nodata) if nodata is None or _holds(layout.dtype, nodata) else None
+
+
+def _is_told(layout: Layout, file: DatasetReader) -> bool:
+    """Whether a layout is what GDAL tells of a file."""
+    own = {layout.dtype.newbyteorder("=").name}, {layout.tile}, layout.samples, layout.shape
+    return own == (set(file.dtypes), {tuple(shape) for shape in file.block_shapes}, file.count, tuple(file.shape))
+
+
+def _holds(dtype: np.dtype, value: float) -> bool:
+    """Whether a data type has a value."""
+    if dtype.kind == "f":
+        return not math.isfinite(value) or abs(value) <= np.finfo(dtype).max
+    limits = np.iinfo(dtype)
+    return float(value).is_integer() and limits.min <= value <= limits.max
