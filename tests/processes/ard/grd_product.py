@@ -83,7 +83,7 @@ def _polynomials() -> tuple[float, np.ndarray, np.ndarray]:
     """Origin of slant range, ground by slant and slant by ground range, as on a sphere."""
     earth = float(np.linalg.norm(place(LON, LAT, 0.0)))
     angle = math.acos((RADIUS**2 + earth**2 - ORBIT.slant**2) / (2 * RADIUS * earth))
-    ground = np.linspace(-6000, 9000, 400)
+    ground = np.linspace(-6000, max(9000, PIXELS * SPACING + 6000), 400)
     turned = angle + (ground - PIXELS / 2 * SPACING) / earth
     slant = np.sqrt(RADIUS**2 + earth**2 - 2 * RADIUS * earth * np.cos(turned))
     origin = float(np.interp(0.0, ground, slant))
@@ -97,6 +97,15 @@ SLANT_ORIGIN, TO_GROUND, TO_SLANT = _polynomials()
 #: The second conversion of the product gives ground ranges that are larger by so many metres.
 DRIFT = 40.0
 CONVERSIONS = (-0.2, 0.6)
+
+
+def widen(lines: int, pixels: int, lon: float, lat: float) -> None:
+    """Make the pass of this process longer and wider, with the middle of the image elsewhere."""
+    global LON, LAT, LINES, PIXELS, MIDDLE, ORBIT, SLANT_ORIGIN, TO_GROUND, TO_SLANT, CONVERSIONS, VECTOR_LINES
+    LON, LAT, LINES, PIXELS, MIDDLE = lon, lat, lines, pixels, lines / 2 * INTERVAL
+    ORBIT = Orbit()
+    SLANT_ORIGIN, TO_GROUND, TO_SLANT = _polynomials()
+    CONVERSIONS, VECTOR_LINES = (-0.2, lines * INTERVAL + 0.2), (-20, lines // 2, lines + 10)
 
 
 def locate(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -252,24 +261,32 @@ def _write_collection(folder: Path, id: str, items: Sequence[Mapping[str, Any]],
     return path
 
 
-def write_grd(
-    folder: Path, images: Mapping[str, np.ndarray], *, height: float = 0.0, without: Sequence[str] = ()
-) -> Path:
-    """A collection GRD with one product; `images` by polarisation. `without` leaves documents out."""
-    folder.mkdir()
+def write_images(
+    folder: Path, images: Mapping[str, np.ndarray], *, height: float = 0.0, without: Sequence[str] = (), **profile: Any
+) -> dict[str, Any]:
+    """One product, `images` by polarisation: its assets. `without` leaves documents out."""
     documents = {"product": annotation(height), "calibration": calibration(), "noise": noise_document()}
     assets: dict[str, Any] = {}
     corners = [(0, 0), (0, PIXELS), (LINES, 0), (LINES, PIXELS)]
     points = [GroundControlPoint(r, c, LON + c * 1e-4, LAT - r * 1e-4, height) for r, c in corners]
     for name, image in images.items():
-        size = {"width": PIXELS, "height": LINES, "count": 1, "dtype": "uint16"}
-        with rasterio.open(folder / f"{name}.tif", "w", driver="GTiff", gcps=points, crs="EPSG:4326", **size) as file:
+        size = {"width": PIXELS, "height": LINES, "count": 1, "dtype": "uint16", "driver": "GTiff", **profile}
+        with rasterio.open(folder / f"{name}.tif", "w", gcps=points, crs="EPSG:4326", **size) as file:
             file.write(image.astype("uint16"), 1)
         assets[name] = {"href": f"./{name}.tif", "type": "image/tiff; application=geotiff", "roles": ["data"]}
         for kind, text in documents.items():
             if kind not in without:
                 (folder / f"{kind}-{name}.xml").write_text(text)
                 assets[f"schema-{kind}-{name}"] = {"href": f"./{kind}-{name}.xml", "type": "application/xml"}
+    return assets
+
+
+def write_grd(
+    folder: Path, images: Mapping[str, np.ndarray], *, height: float = 0.0, without: Sequence[str] = ()
+) -> Path:
+    """A collection GRD with one product; see :func:`write_images`."""
+    folder.mkdir()
+    assets = write_images(folder, images, height=height, without=without)
     item = {
         "type": "Feature",
         "stac_version": "1.0.0",
