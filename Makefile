@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: demo serve test test-full load chaos lint docs lock clean audit sbom mutations fuzz
+.PHONY: demo serve test test-full load chaos lint docs lock clean audit sbom mutations fuzz bench scale
 
 demo: $(VENV)/base.stamp  ## Start a back-end on synthetic data, use it as a client does, leave pictures in demo-output/
 	$(BIN)/python process_graphs/demo.py
@@ -74,6 +74,9 @@ docs: $(VENV)/base.stamp  ## Renew the pages that follow from the code
 
 bench: $(VENV)/dev.stamp  ## Compare with the floor and with peers (an hour); ARGS="--size 1024 --rounds 1" for less
 	$(BIN)/python tests/bench/bench.py $(ARGS)
+
+scale: $(VENV)/dev.stamp  ## Each process on 100 x 100 km at 10 m within 4 GB (hours, 4 GB of disk); renews docs/scale.md
+	$(BIN)/python tests/scale/scale.py
 
 LOCK := uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11
 

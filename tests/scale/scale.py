@@ -24,7 +24,7 @@ from typing import Any
 
 import archive as tile
 from cases import ARD, PIXELWISE, TEMPORAL, Case, named
-from page import write_page
+from page import read, write_page
 from spatial import OPTICAL_CASES, RADAR_CASES, SPATIAL
 from web import served
 
@@ -108,12 +108,6 @@ def measure(case: Case, archive: tile.Archive, folder: Path) -> dict[str, Any]:
     except (AssertionError, ValueError, LookupError) as error:
         found["failed"] = "pixels: " + " ".join(str(error).split())[:400]
     return found
-
-
-def read(path: Path) -> dict[str, dict[str, Any]]:
-    """The last line of each process."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    return {entry["process"]: entry for entry in map(json.loads, lines)}
 
 
 def show(found: Mapping[str, Any]) -> str:
