@@ -19,6 +19,7 @@ from openeo_backend.formats.registry import FORMATS
 from openeo_backend.jobs.accounts import Accounts
 from openeo_backend.processes.registry import Registry
 from openeo_backend.run.engine import Engine
+from openeo_backend.run.plan import Plan
 from openeo_backend.run.remote import PinnedProcesses
 from openeo_backend.run.runner import ChildRunner, Runner
 from openeo_backend.sandbox.forkserver import Forks
@@ -39,10 +40,11 @@ class Backend:
     accounts: Accounts
 
     @classmethod
-    def open(cls, settings: Settings, server: Forks | None = None) -> Backend:
+    def open(cls, settings: Settings, server: Forks | None = None, ready: int = 0) -> Backend:
         """Open the store, the files, the catalog and the processes that `settings` name.
 
         :param server: where children come from; by default a fork server of this process.
+        :param ready: how many children are prepared in advance.
         :raises SettingsError, StoreError, OpenEOError: one line, when one of them cannot be used.
         """
         data = settings.data_dir
@@ -59,7 +61,7 @@ class Backend:
             objects=open_objects(objects_place(settings)),
             signer=open_signer(settings),
             engine=Engine.open(settings),
-            runner=ChildRunner(settings, "openeo_backend.jobs.child:work", server),
+            runner=ChildRunner(settings, "openeo_backend.jobs.child:work", server, ready),
             accounts=Accounts.open(settings),
         )
 
@@ -87,10 +89,20 @@ class Backend:
         :param most: most samples that it may read, instead of those of a batch job.
         :param remote: processes by URL; those that the process uses are pinned there.
         """
+        return self.plan(process, user, most, remote)[1]
+
+    def plan(
+        self,
+        process: Mapping[str, Any],
+        user: User | None,
+        most: float | None = None,
+        remote: PinnedProcesses | None = None,
+    ) -> tuple[Plan | None, list[OpenEOError]]:
+        """The plan of a process as `user` would run it, or None, and all of its problems; see :meth:`validate`."""
         most = self.settings.limits.job_samples if most is None else most
         stored = self.stored(user.id) if user is not None else {}
         engine = self.engine.seen_by(Viewer.of(user))
-        return engine.plan(process, stored=stored, most=most, remote=remote)[1]
+        return engine.plan(process, stored=stored, most=most, remote=remote)
 
     def stored(self, user: str) -> dict[str, Mapping[str, Any]]:
         """The stored processes of a user by id."""
@@ -98,3 +110,5 @@ class Backend:
 
     def close(self) -> None:
         self.store.close()
+        if isinstance(self.runner, ChildRunner):
+            self.runner.close()

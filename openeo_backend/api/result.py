@@ -28,6 +28,7 @@ from openeo_backend.errors import OpenEOError
 from openeo_backend.jobs import options
 from openeo_backend.jobs.accounts import Run, is_charged
 from openeo_backend.observe import clock, logs
+from openeo_backend.run.plain import is_plain
 from openeo_backend.run.request import Outcome, RunRequest
 
 blueprint = Blueprint("result", __name__)
@@ -43,13 +44,13 @@ _KEPT = frozenset({401, 402, 403, 408, 413, 429, 503})
 def compute() -> Response:
     """Compute a process and send what comes out: a file, several as TAR, or a bare JSON value."""
     user, body = current_user(), json_body()
-    process, plan, budget = process_of(body), plan_of(body), budget_of(body)
+    process, billed, budget = process_of(body), plan_of(body), budget_of(body)
     log_level, chosen = log_level_of(body), options.collect(body)
     remote = backend().engine.pinned()
-    problems = backend().validate(process, user, limits_of(backend().settings, user.roles).sync_samples, remote)
-    if problems:
+    plan, problems = backend().plan(process, user, limits_of(backend().settings, user.roles).sync_samples, remote)
+    if plan is None:
         raise _told(errors.combine(problems))
-    backend().accounts.admit(user, plan, "request", budget)
+    backend().accounts.admit(user, billed, "request", budget)
     slots: Shares = current_app.extensions[SLOTS]
     with slots.hold(user.id, limits_of(backend().settings, user.roles).sync_slots):
         id = f"s-{uuid.uuid4().hex}"
@@ -72,9 +73,10 @@ def compute() -> Response:
             seconds=limits.sync_seconds,
             memory_mb=limits.sync_memory_mb,
             threads=allowed.threads,
+            is_plain=is_plain(plan.graph, backend().engine),
         )
         try:
-            outcome, costs = _run(run, user, plan, budget)
+            outcome, costs = _run(run, user, billed, budget)
             response = _answer(outcome, run)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)

@@ -103,6 +103,11 @@ class Catalog:
         """Whether there is a collection with an id, whoever may see it."""
         return any(id in source.ids() for source in self._sources)
 
+    def is_of_operator(self, id: Any) -> bool:
+        """Whether the operator, and no user, published a collection."""
+        source = next((source for source in self._sources if id in source.ids()), None)
+        return source is not None and not source.grows
+
     def collections(self) -> list[dict[str, Any]]:
         """All collections that may be seen, as openEO publishes them."""
         return [self.collection(id) for id in self.ids()]

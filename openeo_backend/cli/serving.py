@@ -107,7 +107,7 @@ def _serve_api(settings: Settings, listener: socket.socket, forks: forkserver.Fo
     from openeo_backend.backend import Backend
 
     def open_backend() -> Backend:
-        backend = Backend.open(settings, forks)
+        backend = Backend.open(settings, forks, settings.limits.sync_slots)
         # what is loaded by now stays: collecting it again and again took half the time of planning a large graph
         gc.freeze()
         return backend

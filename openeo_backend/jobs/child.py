@@ -13,3 +13,8 @@ from openeo_backend.sandbox.child import Emit
 def work(payload: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
     """See :func:`openeo_backend.run.child.work`."""
     return child.work(payload, emit, OwnResults)
+
+
+def prepare(payload: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
+    """See :func:`openeo_backend.run.child.prepare`."""
+    return child.prepare(payload, emit, OwnResults)

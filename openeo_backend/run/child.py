@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from openeo_backend.catalog.own import Results
@@ -16,26 +19,39 @@ from openeo_backend.run.request import Outcome, RunRequest
 from openeo_backend.sandbox.child import Emit
 from openeo_backend.settings import Settings, SettingsError
 
+OpenResults = Callable[[Settings], Results]
+
 #: Seconds for which catalogs that cannot be read are tried again, and between two tries: they could be at the start.
 OPEN_SECONDS, AGAIN_SECONDS = 20.0, 1.0
 
 
-def work(
-    payload: Mapping[str, Any], emit: Emit, open_results: Callable[[Settings], Results] | None = None
-) -> dict[str, Any]:
+def work(payload: Mapping[str, Any], emit: Emit, open_results: OpenResults | None = None) -> dict[str, Any]:
     """Evaluate `payload["request"]` under `payload["settings"]`; the outcome as JSON.
 
     :param open_results: makes the results of jobs loadable; without it there are none.
     """
-    settings = Settings.model_validate(payload["settings"])
-    logs.configure(settings.log)
     request = RunRequest.from_json(payload["request"])
     try:
-        engine = _open(settings, open_results(settings) if open_results else None)
+        engine = _engine(json.dumps(payload["settings"]), open_results)
     except OpenEOError as error:
         return asdict(Outcome(error={**error.json(), "status": error.status}))
     outcome = execute(request, engine, lambda event: emit({"kind": event.kind, "data": event.data}))
     return asdict(outcome)
+
+
+def prepare(payload: Mapping[str, Any], emit: Emit, open_results: OpenResults | None = None) -> dict[str, Any]:
+    """Open what :func:`work` will need under the same settings."""
+    with suppress(OpenEOError):  # the work tells
+        _engine(json.dumps(payload["settings"]), open_results)
+    return {}
+
+
+@lru_cache(maxsize=1)
+def _engine(settings: str, open_results: OpenResults | None) -> Engine:
+    """The engine under some settings (JSON); a child that works several times opens it once."""
+    read = Settings.model_validate_json(settings)
+    logs.configure(read.log)
+    return _open(read, open_results(read) if open_results else None)
 
 
 def _open(settings: Settings, results: Results | None) -> Engine:

@@ -6,7 +6,8 @@ import resource
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from openeo_backend.catalog.bound import refuse
@@ -100,6 +101,7 @@ class Meter:
         self._traffic, self._before = traffic, traffic.received
         self.samples = 0
         self._start, self._cpu = time.monotonic(), time.process_time()
+        _forget_peak()
 
     def read(self, samples: int, what: str) -> None:
         """Count the samples (pixels x bands x dates) of a load.
@@ -116,7 +118,7 @@ class Meter:
         return None if self.limit is None else max(self.limit - self.samples, 0)
 
     def usage(self) -> dict[str, Mapping[str, Any]]:
-        """openEO usage metrics of this process since the start; the peak is that of its life."""
+        """openEO usage metrics of this process since the start."""
         used = resource.getrusage(resource.RUSAGE_SELF)
         seconds = time.monotonic() - self._start
         peak_mb = used.ru_maxrss / 1024
@@ -128,3 +130,9 @@ class Meter:
             "network": {"value": self._traffic.received - self._before, "unit": "b"},
             "input_pixel": {"value": round(self.samples / 1e6, 6), "unit": "mega-pixel"},
         }
+
+
+def _forget_peak() -> None:
+    """Have the most memory of this process counted from now on, where the system can."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")

@@ -41,6 +41,8 @@ class RunRequest:
     """Threads that compute; None for what the settings say."""
     mode: Literal["run", "estimate"] = "run"
     """`estimate` reads no pixels and writes no files; its outcome is the value {items, samples, bytes, files}."""
+    is_plain: bool = False
+    """Whether a process may compute it that goes on for others; see :func:`openeo_backend.run.plain.is_plain`."""
     previews: bool = False
     """Add a picture (PNG, role thumbnail) of the first GeoTIFF of each result."""
 

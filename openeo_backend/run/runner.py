@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from openeo_backend.errors import NodeRef, OpenEOError
 from openeo_backend.run.request import Event, Outcome, RunRequest
-from openeo_backend.sandbox.child import Ending, run_child
-from openeo_backend.sandbox.forkserver import Forks
+from openeo_backend.sandbox.child import Ending, NotStartedError, run_child
+from openeo_backend.sandbox.forkserver import Forks, own
+from openeo_backend.sandbox.pool import Pool
 from openeo_backend.settings import Settings
 
 Runner = Callable[[RunRequest, Callable[[Event], None], Callable[[], bool]], Outcome]
@@ -19,14 +21,24 @@ class ChildRunner:
 
     :param target: what the child does ("module:function"): by default :func:`openeo_backend.run.child.work`.
     :param server: where children come from; by default a fork server of this process.
+    :param ready: how many children are prepared in advance; requests that are plain share them.
     """
 
     def __init__(
-        self, settings: Settings, target: str = "openeo_backend.run.child:work", server: Forks | None = None
+        self,
+        settings: Settings,
+        target: str = "openeo_backend.run.child:work",
+        server: Forks | None = None,
+        ready: int = 0,
     ) -> None:
         self._settings = settings
         self._target = target
         self._server = server
+        self._pool: Pool | None = None
+        if ready:
+            prepare = target.partition(":")[0] + ":prepare", {"settings": settings.model_dump(mode="json")}
+            self._pool = Pool(server or own(), prepare, ready)
+            self._pool.start()
 
     def __call__(
         self, request: RunRequest, on_event: Callable[[Event], None], is_cancelled: Callable[[], bool]
@@ -48,13 +60,24 @@ class ChildRunner:
 
         payload = {"settings": self._settings.model_dump(mode="json"), "request": request.json()}
         limits = (request.seconds, request.memory_mb)
-        ending = run_child(self._target, payload, forward, is_cancelled, *limits, self._server)
+        ending: Ending | None = None
+        if self._pool is not None:
+            with suppress(NotStartedError):
+                goes_on = request.is_plain
+                ending = self._pool.run(self._target, payload, forward, is_cancelled, *limits, goes_on=goes_on)
+        if ending is None:
+            ending = run_child(self._target, payload, forward, is_cancelled, *limits, self._server)
         if ending.kind == "done":
             assert ending.answer is not None
             return Outcome(**{**ending.answer, "files": tuple(ending.answer["files"])})
         if ending.kind == "cancelled":
             return Outcome(cancelled=True)
         return _ended(ending, request, self._settings, path)
+
+    def close(self) -> None:
+        """End the children that were prepared."""
+        if self._pool is not None:
+            self._pool.close()
 
 
 def _ended(ending: Ending, request: RunRequest, settings: Settings, path: tuple[NodeRef, ...]) -> Outcome:

@@ -148,6 +148,10 @@ class Child:
                 return Ending("done", answer=message["answer"], memory_mb=peak)
             on_event(message["event"])
 
+    def is_alive(self) -> bool:
+        """Whether it is there and waits for work."""
+        return self._is_idle and self._process is not None and not wait([self._process], timeout=0)
+
     def end(self) -> None:
         """End the process, whatever it does; one that may be at work is waited for."""
         self._channel.close()

@@ -174,6 +174,10 @@ class StandIn:
             if node["process_id"] != "add"
         ]
 
+    def plan(self, *given: Any) -> tuple[Any, list[OpenEOError]]:
+        problems = self.validate(*given)
+        return (None if problems else SimpleNamespace(graph=())), problems
+
     def stored(self, user: str) -> dict[str, Any]:
         return {stored.id: stored.process for stored in self.store.processes.list(user)}
 

@@ -43,3 +43,13 @@ def grow(payload: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
         emit({"holds": len(held)})
         time.sleep(0.02)
     return {"held": len(held)}
+
+
+def prepare(payload: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
+    """What children of a pool do first: their mark is there afterwards."""
+    os.environ["CHILD_TARGETS"] = payload["mark"]
+    return {}
+
+
+def tell(payload: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
+    return {"pid": os.getpid(), "mark": os.environ.get("CHILD_TARGETS")}
