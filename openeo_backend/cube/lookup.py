@@ -10,6 +10,8 @@ from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
+from openeo_backend.cube.positions import Exact, control
+
 #: Distance of control points in pixels; between them coordinates are interpolated.
 _STEP = 16
 
@@ -148,24 +150,14 @@ def _positions(block: GeoBox, inverse: Affine, crs: CRS) -> tuple[np.ndarray, np
     return rows, cols
 
 
-def _interpolated(x: np.ndarray, y: np.ndarray, exact: object) -> np.ndarray | None:
+def _interpolated(x: np.ndarray, y: np.ndarray, exact: Exact) -> np.ndarray | None:
     """Source positions interpolated between control points, or None where that is not exact enough."""
     if len(x) <= 2 * _STEP or len(y) <= 2 * _STEP:
         return None
-    at_x, at_y = _knots(len(x)), _knots(len(y))
-    points = exact(*np.meshgrid(x[at_x], y[at_y]))  # type: ignore[operator]
-    if not np.isfinite(points).all():
+    found = control(x, y, exact, _ERROR, (_STEP,))
+    if found is None:
         return None
-    middle_x, middle_y = (x[at_x[1:]] + x[at_x[:-1]]) / 2, (y[at_y[1:]] + y[at_y[:-1]]) / 2
-    middle = exact(*np.meshgrid(middle_x, middle_y))  # type: ignore[operator]
-    guess = (points[:, 1:, 1:] + points[:, 1:, :-1] + points[:, :-1, 1:] + points[:, :-1, :-1]) / 4
-    if not np.isfinite(middle).all() or np.abs(middle - guess).max() > _ERROR:
-        return None
-    return np.stack([_bilinear(plane, at_x, at_y, len(x), len(y)) for plane in points])
-
-
-def _knots(length: int) -> np.ndarray:
-    return np.append(np.arange(0, length - 1, _STEP), length - 1)
+    return np.stack([_bilinear(plane, found.at_x, found.at_y, len(x), len(y)) for plane in (found.rows, found.cols)])
 
 
 def _bilinear(plane: np.ndarray, at_x: np.ndarray, at_y: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -1,8 +1,10 @@
 """Resampling raster cubes to other grids, lazily: one task per block of the target, which reads only what it needs.
 
-The nearest neighbours are looked up; all else is resampled by GDAL's warper. The factor between the grids, which
-widens the kernels when downsampling, is taken from the whole grids and given to GDAL, and positions are computed to a
-hundredth of a pixel: a block gives the same values however the cube is cut.
+The nearest neighbours are looked up. Bilinear and cubic interpolation at about the resolution of the source or a finer
+one is compiled code (:mod:`.sampling`) where positions can be interpolated to :data:`ERROR`; all else is resampled by
+GDAL's warper, with the same rules for missing values. The factor between the grids, which widens the kernels when
+downsampling, is taken from the whole grids and given to GDAL, and positions are computed to a hundredth of a pixel: a
+block gives the same values however the cube is cut.
 """
 
 from __future__ import annotations
@@ -24,9 +26,11 @@ from rasterio.warp import reproject
 
 from openeo_backend.cube import lookup
 from openeo_backend.cube.compatible import same_grid
+from openeo_backend.cube.compiled import kernels
 from openeo_backend.cube.cube import Cube
-from openeo_backend.cube.grid import horizontal, need_geobox, transformer, with_grid
+from openeo_backend.cube.grid import horizontal, need_geobox, pixel_centers, transformer, with_grid
 from openeo_backend.cube.nodata import nullable, to_float
+from openeo_backend.cube.positions import control
 from openeo_backend.cube.storage import Storage
 from openeo_backend.errors import OpenEOError
 
@@ -57,8 +61,14 @@ RADIUS = {"near": 1, "bilinear": 1, "cubic": 2, "cubicspline": 2, "lanczos": 3}
 #: Shortest and longest edge of a block of the result.
 EDGES = (256, 1024)
 
+#: Largest error of interpolated positions in source pixels, and the distances of control points to try.
+ERROR, STEPS = 1e-3, (32, 8)
+
 #: Types that GDAL does not warp, and those used instead, which hold all their values (of 64 bits: up to 2**53).
 _STAND_IN = {"bool": "uint8", "int8": "int16", "float16": "float32", "int64": "float64", "uint64": "float64"}
+
+#: Types that compiled code interpolates.
+_SAMPLED = ("float32", "float64")
 
 
 def warp(cube: Cube, target: GeoBox, method: str = "near") -> Cube:
@@ -108,6 +118,14 @@ def method_keeps_type(method: str) -> bool:
     return method in CHOOSING
 
 
+def warm() -> None:
+    """Compile, or load what was compiled before, so that children of this process need not."""
+    sampling = kernels("openeo_backend.cube.sampling")
+    if sampling is not None:
+        at, plane = np.array([0, 1]), np.zeros((1, 2, 2), "float32")
+        sampling.resample(plane, np.zeros((2, 2)), np.zeros((2, 2)), at, at, False, plane.copy())
+
+
 def _nothing(cube: Cube, lead: tuple[int, ...], target: GeoBox) -> Any:
     shape = (*lead, *target.shape)
     if cube.is_lazy:
@@ -135,7 +153,10 @@ class _Step:
 
     def run(self, values: np.ndarray) -> np.ndarray:
         """The values (..., y, x) of the source grid on the target grid."""
-        return self._nearest(values) if self.method == "near" else self._resampled(values)
+        if self.method == "near":
+            return self._nearest(values)
+        found = self._interpolated(values)
+        return self._resampled(values) if found is None else found
 
     def _nearest(self, values: np.ndarray) -> np.ndarray:
         out = np.full((*values.shape[:-2], *self.target.shape), self.storage.null, dtype=values.dtype)
@@ -147,6 +168,21 @@ class _Step:
             pixels, inside = found.take(values[(..., *found.window)])
             np.copyto(out[(..., *found.place)], pixels, where=True if inside is None else inside)
         return out
+
+    def _interpolated(self, values: np.ndarray) -> np.ndarray | None:
+        """The values between pixels by compiled code; None where that cannot be done."""
+        narrow = self.method in ("bilinear", "cubic") and min(self.scale) >= 1.0
+        sampling = kernels("openeo_backend.cube.sampling") if narrow and values.dtype.name in _SAMPLED else None
+        if sampling is None:
+            return None
+        x, y = pixel_centers(self.target)
+        found = control(x, y, lambda xs, ys: np.stack(_positions(self.source, self.target, xs, ys)), ERROR, STEPS)
+        if found is None:
+            return None
+        planes = np.ascontiguousarray(values).reshape(math.prod(values.shape[:-2]), *values.shape[-2:])
+        out = np.empty((len(planes), *self.target.shape), values.dtype)
+        sampling.resample(planes, found.rows, found.cols, found.at_y, found.at_x, self.method == "cubic", out)
+        return out.reshape(*values.shape[:-2], *self.target.shape)
 
     def _resampled(self, values: np.ndarray) -> np.ndarray:
         name = values.dtype.name
@@ -207,9 +243,15 @@ def _source_pixels(source: GeoBox, target: GeoBox, density: int = 24) -> tuple[n
     """Row and column in the source of points all over a target grid, edges included."""
     rows, columns = target.shape
     v, u = np.meshgrid(np.linspace(0, rows, density), np.linspace(0, columns, density), indexing="ij")
-    own, back = target.affine, ~source.affine
+    own = target.affine
     columns_of, rows_of = u.ravel(), v.ravel()
     xs, ys = own.a * columns_of + own.b * rows_of + own.c, own.d * columns_of + own.e * rows_of + own.f
+    return _positions(source, target, xs, ys)
+
+
+def _positions(source: GeoBox, target: GeoBox, xs: np.ndarray, ys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column in the source of coordinates of the target; infinite where there are none."""
+    back = ~source.affine
     if source.crs != target.crs:
         assert source.crs is not None
         assert target.crs is not None

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-
 from openeo_backend.cube.compiled import kernels
 
 #: The limit of a leaf, which no rank exceeds, and the most thresholds of a feature in a group of trees.
@@ -67,6 +65,8 @@ class Trees:
     @classmethod
     def of(cls, estimator: Any) -> Trees | None:
         """The trees of a fitted scikit-learn forest; None for other models, and where nothing can be compiled."""
+        from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor  # imported when it was trained
+
         if type(estimator) not in (RandomForestClassifier, RandomForestRegressor) or estimator.n_outputs_ != 1:
             return None
         if kernels("openeo_backend.ml.walk") is None or estimator.n_features_in_ > NEVER:
@@ -102,6 +102,8 @@ class Trees:
 
 def warm() -> None:
     """Compile, or load what was compiled before, so that children of this process need not."""
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor  # takes half a second
+
     rows = np.array([[0.0], [1.0]], "float32")
     for estimator in (RandomForestClassifier(1, random_state=0), RandomForestRegressor(1, random_state=0)):
         trees = Trees.of(estimator.fit(rows, [0, 1]))

@@ -6,20 +6,17 @@ from importlib import import_module
 
 import openeo_backend.run.child  # noqa: F401
 from openeo_backend.catalog import unpack
-from openeo_backend.cube import blank, order
+from openeo_backend.cube import blank, order, warp
 from openeo_backend.ml import trees
 from openeo_backend.processes.registry import Registry
 
 #: What only some children need: the fork server imports it while nobody asks it for children.
-LATER = tuple(
-    partial(import_module, name)
-    for name in ("scipy.ndimage", "scipy.signal", "netCDF4", "scipy.interpolate", "pyarrow.parquet", "sklearn.ensemble")
-)
+_MODULES = ("scipy.ndimage", "scipy.signal", "netCDF4", "scipy.interpolate", "pyarrow.parquet", "sklearn.ensemble")
+LATER = (warp.warm, *(partial(import_module, name) for name in _MODULES), trees.warm)
 
 Registry.predefined()
 order.warm()
 blank.warm()
-trees.warm()
 unpack.warm()
 
 # children share what is imported here, and have nothing to collect in it
