@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from openeo_backend.cube.compiled import kernels
 
 #: The limit of a leaf, which no rank exceeds, and the most thresholds of a feature in a group of trees.

@@ -1,6 +1,7 @@
 """Imported once by the fork server: what every child needs."""
 
 import gc
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 
@@ -10,9 +11,9 @@ from openeo_backend.cube import blank, order, warp
 from openeo_backend.ml import trees
 from openeo_backend.processes.registry import Registry
 
-#: What only some children need: the fork server imports it while nobody asks it for children.
 _MODULES = ("scipy.ndimage", "scipy.signal", "netCDF4", "scipy.interpolate", "pyarrow.parquet", "sklearn.ensemble")
-LATER = (warp.warm, *(partial(import_module, name) for name in _MODULES), trees.warm)
+#: What only some children need: the fork server does it while nobody asks it for children.
+LATER: tuple[Callable[[], object], ...] = (warp.warm, *(partial(import_module, name) for name in _MODULES), trees.warm)
 
 Registry.predefined()
 order.warm()
