@@ -12,11 +12,14 @@ demo: $(VENV)/base.stamp  ## Start a back-end on synthetic data, use it as a cli
 serve: $(VENV)/base.stamp  ## Serve the demo archive until Ctrl+C
 	$(BIN)/openeo-backend serve --demo
 
+# Many tests wait for servers: more processes than cores finish sooner. Tests of one file share its servers.
+SHARES ?= -n 3 --dist loadfile
+
 test: $(VENV)/dev.stamp $(VENV)/oidc.stamp lint  ## Everything that must hold before a change lands
-	$(BIN)/python -m pytest -m "not full" -q
+	$(BIN)/python -m pytest -m "not full" -q $(SHARES)
 
 test-full: $(VENV)/dev.stamp $(VENV)/oidc.stamp lint  ## Also the long checks
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(SHARES)
 
 load: $(VENV)/base.stamp  ## Measure a back-end under load (some minutes); docs/load.md records a run
 	$(BIN)/python tests/load/measure.py

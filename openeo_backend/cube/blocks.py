@@ -20,6 +20,7 @@ import xarray as xr
 
 from openeo_backend.cube import fusion
 from openeo_backend.cube.cube import Cube
+from openeo_backend.cube.flat import Unfit, Value, flatten, moved, stacked
 from openeo_backend.cube.labels import labels_json
 from openeo_backend.cube.pixels import PixelArray
 from openeo_backend.cube.results import Kind, kind_of, store
@@ -230,6 +231,39 @@ class _Task:
         if self.groups is None:
             return self
         return self._patch(groups=tuple({len(group): group for group in self.groups}.values()))
+
+    def flat(self, inputs: Sequence[Value]) -> Value:
+        """See :class:`flat.Flattening`."""
+        bound = self.function
+        if not isinstance(bound, Bound):
+            bound = Bound(bound, ("data",) if self.axes else ("x",), {})
+        names, fixed, function = bound.names, bound.fixed, bound.callback
+        rows = [self._rows(value) for value in inputs]
+        if self.groups is not None:
+            parts = [flatten(function, {names[0]: self._members(rows[0], group), **fixed}) for group in self.groups]
+            result = stacked(parts)
+        else:
+            result = flatten(function, {**dict(zip(names, rows, strict=True)), **fixed})
+        if result.array != (self.length is not None):
+            raise Unfit
+        return result if self.length is None else moved(result, 0, self.axes[0])
+
+    def _rows(self, value: Value) -> Value:
+        """A value with all elements on its first axis."""
+        if not self.axes:
+            return value
+        return value.then(self._elements, array=True, labels=self.labels)
+
+    @staticmethod
+    def _members(rows: Value, group: np.ndarray) -> Value:
+        """Some of the elements."""
+        if not len(group):
+            raise Unfit
+        labels = None if rows.labels is None else tuple(rows.labels[index] for index in group)
+        part: Any = group
+        if np.array_equal(group, np.arange(group[0], group[0] + len(group))):
+            part = slice(int(group[0]), int(group[-1]) + 1)
+        return rows.then(lambda values: values[part], labels=labels)
 
     def result_shape(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
         """See :class:`fusion.Step`."""

@@ -21,6 +21,11 @@ import numpy as np
 from dask._task_spec import Task, TaskRef, convert_legacy_graph
 from dask.highlevelgraph import HighLevelGraph
 
+from openeo_backend.cube import ternary
+from openeo_backend.cube.flat import Flattening, Leaf, Program, Unfit, Value, agree, close, load
+from openeo_backend.cube.pixels import float_type
+from openeo_backend.errors import OpenEOError
+
 #: Values that a step gets at once; its intermediate results stay within the processor's cache.
 STRIP = 262_144
 
@@ -141,6 +146,10 @@ def fuse(graph: Mapping[Hashable, Any], keys: Sequence[Hashable]) -> Graph:
             continue
         chain, leaves = _chained(node, fused, uses, buffers)
         fused[key] = Task(key, chain, *leaves)
+    compiler = Compiler()
+    for key, node in fused.items():
+        if isinstance(node, Task) and isinstance(node.func, Chain):
+            fused[key] = Task(key, compiler.compiled(node.func), *node.args)
     return fused
 
 
@@ -212,6 +221,8 @@ class Chain:
     inputs: tuple[Chain | Fill | int, ...]
     """What makes each input: a chain, a task that fills a block, or the number of a block that is given."""
     buffers: Buffers
+    program: Program | None = None
+    """Flat operations that give the same, where they are known."""
 
     def shifted(self, by: int) -> Chain:
         """The chain for blocks whose numbers are higher."""
@@ -278,7 +289,8 @@ class Chain:
                 inputs.append(block)
             else:
                 inputs.append(blocks[one] if own is None else blocks[one][(*(slice(None),) * own, part)])
-        return Bound(self.call, self.step, inputs, self.step.result_shape([one.shape for one in inputs]))
+        shape = self.step.result_shape([one.shape for one in inputs])
+        return Bound(self.call, self.step, inputs, shape, self.program)
 
 
 def _joined(shape: tuple[int, ...], axis: int, parts: Iterator[tuple[slice, np.ndarray]]) -> np.ndarray:
@@ -292,6 +304,58 @@ def _joined(shape: tuple[int, ...], axis: int, parts: Iterator[tuple[slice, np.n
     return out
 
 
+class Compiler:
+    """Finds the flat operations of chains; chains of different blocks that are made of the same steps share them."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, Program | None] = {}
+        self._works = ternary.available()
+
+    def compiled(self, chain: Chain) -> Chain:
+        """The chain with its operations, or with those of the chains in it."""
+        if not self._works:
+            return chain
+        form = _form(chain)
+        if form not in self._known:
+            self._known[form] = self._program(chain)
+        program = self._known[form]
+        if program is not None:
+            return replace(chain, program=program)
+        inputs = tuple(self.compiled(one) if isinstance(one, Chain) else one for one in chain.inputs)
+        return replace(chain, inputs=inputs)
+
+    def _program(self, chain: Chain) -> Program | None:
+        types: set[np.dtype] = set()
+        try:
+            value = self._value(chain, (), types)
+            step = chain.step
+            assert isinstance(step, Flattening)
+            return Program(close(value, step.target)) if len(types) < 2 else None
+        except Unfit:
+            return None
+
+    def _value(self, chain: Chain, path: tuple[int, ...], types: set[np.dtype]) -> Value:
+        step = chain.step
+        if not isinstance(step, Flattening) or len(step.sources) != len(chain.inputs):
+            raise Unfit
+        inputs = []
+        for number, one in enumerate(chain.inputs):
+            here = (*path, number)
+            inputs.append(
+                self._value(one, here, types) if isinstance(one, Chain) else load(Leaf(path=here), step.sources[number])
+            )
+        types |= {float_type(one.dtype) for one in (*step.sources, step.target) if one.dtype.kind == "f"}
+        types |= {float_type(one.dtype) for one in step.sources if one.dtype.kind in "iu" and not one.boolean}
+        value = step.flat(inputs)
+        agree(value, step.target)
+        return value
+
+
+def _form(chain: Chain) -> Any:
+    """What tells chains of other steps apart."""
+    return id(chain.step), tuple(_form(one) if isinstance(one, Chain) else None for one in chain.inputs)
+
+
 @dataclass(frozen=True, eq=False)
 class Bound:
     """A chain with its blocks."""
@@ -300,6 +364,7 @@ class Bound:
     step: Step
     inputs: Sequence[Bound | np.ndarray]
     shape: tuple[int, ...]
+    program: Program | None = None
 
     def run(self) -> np.ndarray:
         """The result, strip by strip."""
@@ -331,7 +396,21 @@ class Bound:
 
     def part(self, axis: int | None, place: slice) -> np.ndarray:
         """The values in a part along an axis of the result; None: all of them."""
+        if self.program is not None:
+            try:
+                return self.program(*(self._leaf(leaf.path, axis, place) for leaf in self.program.leaves))
+            except (Unfit, OpenEOError):
+                pass  # the general way gives the result, or says where the mistake is
         return self.call(*(self._input(number, axis, place) for number in range(len(self.inputs))))
+
+    def _leaf(self, path: Sequence[int], axis: int | None, place: slice) -> np.ndarray:
+        """The part of a block that a way through the inputs leads to."""
+        number, *further = path
+        if not further:
+            return self._input(number, axis, place)
+        one = self.inputs[number]
+        assert isinstance(one, Bound)
+        return one._leaf(further, None if axis is None else self.step.input_axis(number, axis), place)
 
     def _input(self, number: int, axis: int | None, place: slice) -> np.ndarray:
         one = self.inputs[number]

@@ -11,8 +11,9 @@ import numpy as np
 import xarray as xr
 
 from openeo_backend.cube import fusion
-from openeo_backend.cube.blank import put
+from openeo_backend.cube.blank import blank, put
 from openeo_backend.cube.cube import Cube
+from openeo_backend.cube.flat import Unfit, Value
 from openeo_backend.cube.storage import Storage, choose, floating
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph import trace
@@ -43,7 +44,8 @@ def nullable(cube: Cube) -> Cube:
 def put_missing(cube: Cube, where: xr.DataArray) -> Cube:
     """The cube with missing values where `where` is true; `where` has dims and labels of the cube."""
     cube = nullable(cube)
-    return cube.patch(data=_choose(cube.data, where, Storage.of(cube).null))
+    storage = Storage.of(cube)
+    return cube.patch(data=_choose(cube.data, where, storage.null, storage))
 
 
 def put_value(cube: Cube, where: xr.DataArray, value: Any) -> Cube:
@@ -105,10 +107,13 @@ def _widen(cube: Cube, value: Any) -> Cube:
     return cube if candidate == dtype else cube.patch(data=cube.data.astype(candidate))
 
 
-def _choose(data: xr.DataArray, where: xr.DataArray, value: Any) -> xr.DataArray:
-    """The data with `value` where `where` (booleans, on the same or fewer dimensions) is true."""
+def _choose(data: xr.DataArray, where: xr.DataArray, value: Any, storage: Storage | None = None) -> xr.DataArray:
+    """The data with `value` where `where` (booleans, on the same or fewer dimensions) is true.
+
+    :param storage: how the data are stored, where the value is the missing one.
+    """
     where = where.transpose(*(name for name in data.dims if name in where.dims))
-    step = _Replace(value, tuple(data.dims.index(name) for name in where.dims))
+    step = _Replace(value, tuple(data.dims.index(name) for name in where.dims), storage)
     values, mask = data.data, where.data
     if not isinstance(values, da.Array) and not isinstance(mask, da.Array):
         return data.copy(data=step(values, mask))
@@ -124,15 +129,42 @@ def _choose(data: xr.DataArray, where: xr.DataArray, value: Any) -> xr.DataArray
 class _Replace:
     """The step that puts a value where a mask is true, whose axes are some of those of the values, in their order."""
 
-    def __init__(self, value: Any, axes: tuple[int, ...]) -> None:
+    def __init__(self, value: Any, axes: tuple[int, ...], storage: Storage | None) -> None:
         self.value = value
         self.axes = axes
+        self.storage = storage
+
+    @property
+    def sources(self) -> tuple[Storage, ...]:
+        """See :class:`flat.Flattening`."""
+        return () if self.storage is None else (self.storage, Storage(np.dtype(bool)))
+
+    @property
+    def target(self) -> Storage:
+        """See :class:`flat.Flattening`."""
+        assert self.storage is not None
+        return self.storage
+
+    def flat(self, inputs: Sequence[Value]) -> Value:
+        """See :class:`flat.Flattening`."""
+        values, mask = inputs
+        if values.truth or not mask.truth:
+            raise Unfit
+        return values.then(self._blanked, mask)
+
+    def _blanked(self, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        out = np.array(values, order="C")
+        blank(out, self._spread(mask == 1, values.shape))
+        return out
 
     def __call__(self, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
         out = np.array(values, order="C")
-        shape = tuple(size if axis in self.axes else 1 for axis, size in enumerate(values.shape))
-        put(out, np.broadcast_to(mask.reshape(shape), values.shape), self.value)
+        put(out, self._spread(mask, values.shape), self.value)
         return out
+
+    def _spread(self, mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        own = tuple(size if axis in self.axes else 1 for axis, size in enumerate(shape))
+        return np.broadcast_to(mask.reshape(own), shape)
 
     def result_shape(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
         """See :class:`fusion.Step`."""

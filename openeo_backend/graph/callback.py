@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from openeo_backend.graph.nodes import Graph
 
@@ -36,6 +36,14 @@ class Scope:
         return True
 
 
+class Processes(Protocol):
+    """The registry, as callbacks see it."""
+
+    def __contains__(self, id: object) -> bool: ...
+
+    def __getitem__(self, id: str) -> Any: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Callback:
     """A process graph to call, with the scope it was written in.
@@ -47,6 +55,8 @@ class Callback:
     graph: Graph
     scope: Scope
     evaluate: Callable[[Graph, Scope], Any]
+    processes: Processes | None = None
+    """What the graph is evaluated with, for those who compile it."""
 
     def __call__(self, **parameters: Any) -> Any:
         return self.evaluate(self.graph, Scope(parameters, self.scope))

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from openeo_backend.errors import NodeRef, OpenEOError
 from openeo_backend.graph import trace
-from openeo_backend.graph.callback import Callback, Scope
+from openeo_backend.graph.callback import Callback, Processes, Scope
 from openeo_backend.graph.nodes import FromNode, FromParameter, Graph, Node
 
 
@@ -28,14 +28,6 @@ class Process(Protocol):
 
     def check(self, arguments: Mapping[str, Any]) -> None:
         """Refuse arguments of the wrong kind that a graph tells only when it runs."""
-
-
-class Processes(Protocol):
-    """The registry, as evaluation sees it."""
-
-    def __contains__(self, id: object) -> bool: ...
-
-    def __getitem__(self, id: str) -> Any: ...
 
 
 def evaluate(graph: Graph, processes: Processes, scope: Scope, env: Surroundings | None) -> Any:
@@ -74,7 +66,7 @@ def _call(node: Node, processes: Processes, values: Mapping[str, Any], scope: Sc
     def call_graph(inner: Graph, inner_scope: Scope) -> Any:
         return evaluate(inner, processes, inner_scope, here)
 
-    resolved = {name: _resolve(value, values, scope, call_graph) for name, value in node.arguments.items()}
+    resolved = {name: _resolve(value, values, scope, call_graph, processes) for name, value in node.arguments.items()}
     arguments = {name: value for name, value in resolved.items() if value is not None or name not in process.optional}
     process.check(arguments)
     if process.wants_env:
@@ -82,7 +74,9 @@ def _call(node: Node, processes: Processes, values: Mapping[str, Any], scope: Sc
     return process.implementation(**arguments)
 
 
-def _resolve(value: Any, values: Mapping[str, Any], scope: Scope, call: Callable[[Graph, Scope], Any]) -> Any:
+def _resolve(
+    value: Any, values: Mapping[str, Any], scope: Scope, call: Callable[[Graph, Scope], Any], processes: Processes
+) -> Any:
     if isinstance(value, FromNode):
         return values[value.node]
     if isinstance(value, FromParameter):
@@ -93,10 +87,10 @@ def _resolve(value: Any, values: Mapping[str, Any], scope: Scope, call: Callable
                 "ProcessParameterMissing", f"The parameter '{value.name}' is used but has no value."
             ) from None
     if isinstance(value, Graph):
-        bound = {name: _resolve(entry, values, scope, call) for name, entry in value.bound.items()}
-        return Callback(value, Scope(bound, scope) if bound else scope, call)
+        bound = {name: _resolve(entry, values, scope, call, processes) for name, entry in value.bound.items()}
+        return Callback(value, Scope(bound, scope) if bound else scope, call, processes)
     if isinstance(value, list):
-        return [_resolve(entry, values, scope, call) for entry in value]
+        return [_resolve(entry, values, scope, call, processes) for entry in value]
     if isinstance(value, Mapping):
-        return {key: _resolve(entry, values, scope, call) for key, entry in value.items()}
+        return {key: _resolve(entry, values, scope, call, processes) for key, entry in value.items()}
     return value

@@ -9,6 +9,7 @@ import numpy as np
 
 from openeo_backend.cube.bounds import refuse_many
 from openeo_backend.cube.elements import each, uses
+from openeo_backend.cube.flat import element, flat
 from openeo_backend.cube.pixels import (
     LabeledList,
     PixelArray,
@@ -206,6 +207,7 @@ def array_modify(data: Any, values: Any, index: int, length: int | None = None) 
 
 
 @process("array_element")
+@flat(element)
 def array_element(data: Any, index: Any = None, label: Any = None, return_nodata: bool = False) -> Any:
     """The element at an index (which may differ from pixel to pixel) or with a label.
 

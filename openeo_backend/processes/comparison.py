@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from openeo_backend.cube.flat import comparison, flat
 from openeo_backend.cube.pixels import (
     PixelArray,
     compare,
@@ -24,6 +25,7 @@ from openeo_backend.processes.registry import process
 
 
 @process("eq")
+@flat(comparison(np.equal))
 def eq(x: Any, y: Any, delta: float | None = None, case_sensitive: bool = True) -> Any:
     """Whether x and y are of the same type and equal; null if either is."""
     _check_delta(delta)
@@ -31,6 +33,7 @@ def eq(x: Any, y: Any, delta: float | None = None, case_sensitive: bool = True) 
 
 
 @process("neq")
+@flat(comparison(np.not_equal))
 def neq(x: Any, y: Any, delta: float | None = None, case_sensitive: bool = True) -> Any:
     """Whether x and y differ in type or value; null if either is."""
     _check_delta(delta)
@@ -58,24 +61,28 @@ def _ordered(x: Any, y: Any, numpy: Callable[[Any, Any], Any], plain: Callable[[
 
 
 @process("gt")
+@flat(comparison(np.greater))
 def gt(x: Any, y: Any) -> Any:
     """Whether the number x is greater than the number y; false for other types, null if either is."""
     return _ordered(x, y, np.greater, operator.gt, ties=False)
 
 
 @process("gte")
+@flat(comparison(np.greater_equal))
 def gte(x: Any, y: Any) -> Any:
     """Whether x equals y or is the greater number; null if either is."""
     return _ordered(x, y, np.greater_equal, operator.ge, ties=True)
 
 
 @process("lt")
+@flat(comparison(np.less))
 def lt(x: Any, y: Any) -> Any:
     """Whether the number x is less than the number y; false for other types, null if either is."""
     return _ordered(x, y, np.less, operator.lt, ties=False)
 
 
 @process("lte")
+@flat(comparison(np.less_equal))
 def lte(x: Any, y: Any) -> Any:
     """Whether x equals y or is the smaller number; null if either is."""
     return _ordered(x, y, np.less_equal, operator.le, ties=True)

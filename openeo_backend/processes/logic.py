@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from openeo_backend.cube import ternary
+from openeo_backend.cube.flat import chosen, flat, logical
 from openeo_backend.cube.pixels import (
     PixelArray,
     choose,
@@ -48,6 +50,7 @@ def _answer(true: np.ndarray, false: np.ndarray, *operands: Any) -> Any:
 
 
 @process("and")
+@flat(logical(ternary.both, "x", "y"))
 def and_(x: Any, y: Any) -> Any:
     """Whether both are true; null where that is open."""
     (x_true, x_false), (y_true, y_false) = _truth(x, "x"), _truth(y, "y")
@@ -55,6 +58,7 @@ def and_(x: Any, y: Any) -> Any:
 
 
 @process("or")
+@flat(logical(ternary.either, "x", "y"))
 def or_(x: Any, y: Any) -> Any:
     """Whether at least one is true; null where that is open."""
     (x_true, x_false), (y_true, y_false) = _truth(x, "x"), _truth(y, "y")
@@ -62,6 +66,7 @@ def or_(x: Any, y: Any) -> Any:
 
 
 @process("xor")
+@flat(logical(ternary.differ, "x", "y"))
 def xor(x: Any, y: Any) -> Any:
     """Whether exactly one is true; null if either is."""
     (x_true, x_false), (y_true, y_false) = _truth(x, "x"), _truth(y, "y")
@@ -69,6 +74,7 @@ def xor(x: Any, y: Any) -> Any:
 
 
 @process("not")
+@flat(logical(ternary.opposite, "x"))
 def not_(x: Any) -> Any:
     """The opposite; null stays null."""
     true, false = _truth(x, "x")
@@ -120,6 +126,7 @@ def any_(data: Any, ignore_nodata: bool = True) -> Any:
 
 
 @process("if")
+@flat(chosen)
 def if_(value: Any, accept: Any, reject: Any = None) -> Any:
     """`accept` where `value` is true, `reject` where it is false or null.
 

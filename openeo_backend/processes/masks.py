@@ -10,6 +10,7 @@ import xarray as xr
 from openeo_backend.cube.blocks import apply
 from openeo_backend.cube.compatible import positions_in
 from openeo_backend.cube.cube import Cube
+from openeo_backend.cube.flat import flat, is_set
 from openeo_backend.cube.focal import dilate_gauss, erode_square, map_focal
 from openeo_backend.cube.geometry import parse_geometries, project
 from openeo_backend.cube.grid import horizontal, need_crs, take
@@ -33,6 +34,7 @@ def mask(data: Cube, mask: Cube, replacement: Any = None, *, env: Env) -> Cube:
     return _replace(data, apply(mask, _is_set).data, replacement)
 
 
+@flat(is_set)
 def _is_set(values: np.ndarray) -> np.ndarray:
     """Which values are neither missing nor zero nor false."""
     nulls = missing(values)

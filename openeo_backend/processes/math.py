@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from openeo_backend.cube.flat import elementwise, flat
 from openeo_backend.cube.pixels import PixelArray, compute, is_number, is_pixels, refuse, to_float
 from openeo_backend.errors import OpenEOError
 from openeo_backend.processes.registry import process
@@ -31,6 +32,7 @@ def _whole(value: float | None) -> Any:
 
 
 @process("add")
+@flat(elementwise(np.add, "x", "y"))
 def add(x: Any, y: Any) -> Any:
     """x + y, null if either is."""
     if _exact(x, y):
@@ -39,6 +41,7 @@ def add(x: Any, y: Any) -> Any:
 
 
 @process("subtract")
+@flat(elementwise(np.subtract, "x", "y"))
 def subtract(x: Any, y: Any) -> Any:
     """x - y, null if either is."""
     if _exact(x, y):
@@ -47,6 +50,7 @@ def subtract(x: Any, y: Any) -> Any:
 
 
 @process("multiply")
+@flat(elementwise(np.multiply, "x", "y"))
 def multiply(x: Any, y: Any) -> Any:
     """x * y, null if either is."""
     if _exact(x, y):
@@ -55,6 +59,7 @@ def multiply(x: Any, y: Any) -> Any:
 
 
 @process("divide")
+@flat(elementwise(np.divide, "x", "y"))
 def divide(x: Any, y: Any) -> Any:
     """x / y by IEEE 754: division by zero gives an infinity or NaN."""
     return compute(np.divide, x=x, y=y)
@@ -78,6 +83,7 @@ def _power(base: Any, p: Any) -> Any:
 
 
 @process("power")
+@flat(elementwise(_power, "base", "p"))
 def power(base: Any, p: Any) -> Any:
     """`base` to the power of `p`, null if either is."""
     value = compute(_power, base=base, p=p)
@@ -85,12 +91,14 @@ def power(base: Any, p: Any) -> Any:
 
 
 @process("exp")
+@flat(elementwise(np.exp, "p"))
 def exp(p: Any) -> Any:
     """e to the power of `p`."""
     return compute(np.exp, p=p)
 
 
 @process("ln")
+@flat(elementwise(np.log, "x"))
 def ln(x: Any) -> Any:
     """The natural logarithm; -infinity for 0, NaN below."""
     return compute(np.log, x=x)
@@ -103,12 +111,14 @@ def _logarithm(x: Any, base: Any) -> Any:
 
 
 @process("log")
+@flat(elementwise(_logarithm, "x", "base"))
 def log(x: Any, base: Any) -> Any:
     """The logarithm of x to a base; -infinity for 0, NaN below."""
     return compute(_logarithm, x=x, base=base)
 
 
 @process("sqrt")
+@flat(elementwise(np.sqrt, "x"))
 def sqrt(x: Any) -> Any:
     """The square root; NaN for negative numbers."""
     return compute(np.sqrt, x=x)
@@ -208,10 +218,15 @@ def linear_scale_range(x: Any, inputMin: Any, inputMax: Any, outputMin: Any = 0,
     return compute(scale, x=x, inputMin=inputMin, inputMax=inputMax, outputMin=outputMin, outputMax=outputMax)
 
 
+def _normalized(x: Any, y: Any) -> Any:
+    return (x - y) / (x + y)
+
+
 @process("normalized_difference")
+@flat(elementwise(_normalized, "x", "y"))
 def normalized_difference(x: Any, y: Any) -> Any:
     """(x - y) / (x + y)."""
-    return compute(lambda a, b: (a - b) / (a + b), x=x, y=y)
+    return compute(_normalized, x=x, y=y)
 
 
 @process("e")

@@ -12,6 +12,7 @@ import numpy as np
 
 from openeo_backend.cube import order
 from openeo_backend.cube.elements import each
+from openeo_backend.cube.flat import flat, reducer
 from openeo_backend.cube.pixels import (
     PixelArray,
     describe,
@@ -170,36 +171,42 @@ def _take(values: np.ndarray, index: np.ndarray) -> np.ndarray:
 
 
 @process("min")
+@flat(reducer(stored=True))
 def min_(data: Any, ignore_nodata: bool = True) -> Any:
     """The smallest element, in the type of the elements."""
     return _reduce(data, ignore_nodata, _minimum, floats=False, exact=min)
 
 
 @process("max")
+@flat(reducer(stored=True))
 def max_(data: Any, ignore_nodata: bool = True) -> Any:
     """The largest element, in the type of the elements."""
     return _reduce(data, ignore_nodata, _maximum, floats=False, exact=max)
 
 
 @process("sum")
+@flat(reducer())
 def sum_(data: Any, ignore_nodata: bool = True) -> Any:
     """The sum of the elements."""
     return _reduce(data, ignore_nodata, _total, exact=sum)
 
 
 @process("product")
+@flat(reducer())
 def product(data: Any, ignore_nodata: bool = True) -> Any:
     """The product of the elements."""
     return _reduce(data, ignore_nodata, _product)
 
 
 @process("mean")
+@flat(reducer())
 def mean(data: Any, ignore_nodata: bool = True) -> Any:
     """The arithmetic mean of the elements."""
     return _reduce(data, ignore_nodata, _mean)
 
 
 @process("median")
+@flat(reducer())
 def median(data: Any, ignore_nodata: bool = True) -> Any:
     """The middle of the ordered elements, or the mean of the two middle ones."""
     array = elements(data)
@@ -209,12 +216,14 @@ def median(data: Any, ignore_nodata: bool = True) -> Any:
 
 
 @process("sd")
+@flat(reducer())
 def sd(data: Any, ignore_nodata: bool = True) -> Any:
     """The sample standard deviation (n - 1); NaN for a single element."""
     return _reduce(data, ignore_nodata, _deviation)
 
 
 @process("variance")
+@flat(reducer())
 def variance(data: Any, ignore_nodata: bool = True) -> Any:
     """The sample variance (n - 1); NaN for a single element."""
     return _reduce(data, ignore_nodata, _variance)
@@ -229,6 +238,7 @@ def extrema(data: Any, ignore_nodata: bool = True) -> Any:
 
 
 @process("quantiles")
+@flat(reducer(array=True))
 def quantiles(data: Any, probabilities: Any = None, q: Any = None, ignore_nodata: bool = True) -> Any:
     """Quantiles for a list of probabilities, or the cut points of q equal intervals, as an array.
 
@@ -295,12 +305,14 @@ def count(data: Any, condition: Any = None, context: Any = None) -> Any:
 
 
 @process("first")
+@flat(reducer(stored=True))
 def first(data: Any, ignore_nodata: bool = True) -> Any:
     """The first element, or the first that is not null; null if there is none. The type stays."""
     return _outermost(data, ignore_nodata, 0)
 
 
 @process("last")
+@flat(reducer(stored=True))
 def last(data: Any, ignore_nodata: bool = True) -> Any:
     """The last element, or the last that is not null; null if there is none. The type stays."""
     return _outermost(data, ignore_nodata, -1)

@@ -7,7 +7,7 @@ from importlib import import_module
 
 import openeo_backend.run.child  # noqa: F401
 from openeo_backend.catalog import unpack
-from openeo_backend.cube import blank, order, warp
+from openeo_backend.cube import blank, order, ternary, warp
 from openeo_backend.ml import trees
 from openeo_backend.processes.registry import Registry
 
@@ -18,6 +18,8 @@ LATER: tuple[Callable[[], object], ...] = (warp.warm, *(partial(import_module, n
 Registry.predefined()
 order.warm()
 blank.warm()
+ternary.warm()
+trees.warm()
 unpack.warm()
 
 # children share what is imported here, and have nothing to collect in it

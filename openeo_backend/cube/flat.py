@@ -1,0 +1,439 @@
+"""Callbacks as flat lists of operations on rows of numbers.
+
+A callback is evaluated once per strip of a block, and in general with everything that values may be: integers with
+missing ones, booleans, objects, texts. Where all inputs are numbers that a floating point type holds exactly, the same
+follows from a flat list of operations on floats (NaN is null) and on truth values (:mod:`.ternary`), without masked
+arrays and without walking through the graph again. A :class:`Value` is one such operation; what the processes
+contribute is noted on their functions by :func:`flat`. What is not known here raises :class:`Unfit`, and is computed in
+the general way, which is the reference in tests.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from openeo_backend.cube import ternary
+from openeo_backend.cube.pixels import PixelArray, float_type, is_number
+from openeo_backend.cube.storage import Storage
+from openeo_backend.graph.callback import Callback
+from openeo_backend.graph.nodes import FromNode, FromParameter, Graph, Node
+
+Function = Callable[..., Any]
+
+
+class Unfit(Exception):
+    """Something that flat operations do not know."""
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """An operation: a function of arrays and constants that gives an array."""
+
+    function: Function
+    inputs: tuple[Any, ...] = ()
+    """Values, and constants."""
+    truth: bool = False
+    """Truth values as bytes, instead of floats."""
+    stored: bool = False
+    """All numbers are ones that the cube has stored, so that they fit into its type."""
+    array: bool = False
+    """An openEO array, its elements on the first axis."""
+    labels: tuple[Any, ...] | None = None
+
+    def then(self, function: Function, *others: Any, **changes: Any) -> Value:
+        """What a function makes of this value and others; of the same kind but for the changes."""
+        kept = {"truth": self.truth, "stored": self.stored, "array": self.array, "labels": self.labels}
+        return Value(function, (self, *others), **(kept | changes))
+
+
+@dataclass(frozen=True, eq=False)
+class Leaf(Value):
+    """A block that is given."""
+
+    function: Function = field(default=lambda: None)
+    path: tuple[int, ...] = ()
+    """Numbers of the inputs from step to step."""
+
+
+@runtime_checkable
+class Flattening(Protocol):
+    """A step that knows its flat operations."""
+
+    sources: tuple[Storage, ...]
+
+    def flat(self, inputs: Sequence[Value]) -> Value:
+        """The operations for values of its inputs.
+
+        :raises Unfit: where they are not known.
+        """
+        ...
+
+    @property
+    def target(self) -> Storage:
+        """How its results are stored."""
+        ...
+
+
+def load(leaf: Leaf, storage: Storage) -> Value:
+    """Stored values as rows.
+
+    :raises Unfit: for types that no floating point type holds exactly.
+    """
+    dtype = storage.dtype
+    if storage.boolean or dtype.kind == "b":
+        return Value(_as_truth, (leaf,), truth=True)
+    if dtype.kind == "f" and dtype.itemsize in (4, 8):
+        return leaf
+    if dtype.kind not in "iu" or dtype.itemsize > 4:
+        raise Unfit
+    target, nodata = float_type(dtype), storage.nodata
+    return Value(lambda block: ternary.numbers(block, nodata, target), (leaf,), stored=True)
+
+
+def _as_truth(block: np.ndarray) -> np.ndarray:
+    return block.view(np.uint8)
+
+
+def numeric(value: Value) -> Value:
+    """Truth values as the numbers 0 and 1."""
+    if not value.truth:
+        return value
+    return Value(lambda truth: ternary.numbers(truth, ternary.NULL, np.dtype("float32")), (value,), array=value.array)
+
+
+def agree(value: Value, target: Storage) -> None:
+    """Check that values are what a step is known to give.
+
+    :raises Unfit: otherwise.
+    """
+    truth = target.boolean or target.dtype.kind == "b"
+    if truth != value.truth or (not truth and target.dtype.kind != "f" and not value.stored):
+        raise Unfit
+    if not truth and target.dtype.kind not in "fiu":
+        raise Unfit
+
+
+def close(value: Value, target: Storage) -> Value:
+    """Rows as they are stored."""
+    if target.boolean:
+        return value
+    if target.dtype.kind == "b":
+        return value.then(_as_booleans)
+    if target.dtype.kind == "f":
+        return value.then(lambda numbers: _of_type(numbers, target.dtype))
+    return value.then(lambda numbers: _as_integers(numbers, target))
+
+
+def _as_booleans(truth: np.ndarray) -> np.ndarray:
+    if (truth == ternary.NULL).any():
+        raise Unfit
+    return truth.view(bool)
+
+
+def _of_type(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    if numbers.dtype != dtype:
+        raise Unfit
+    return numbers
+
+
+def _as_integers(numbers: np.ndarray, target: Storage) -> np.ndarray:
+    missing = np.isnan(numbers)
+    if missing.any():
+        if target.nodata is None:
+            raise Unfit
+        numbers = np.where(missing, target.nodata, numbers)
+    return numbers.astype(target.dtype)
+
+
+# -- what processes note ---------------------------------------------------------------------------------------
+
+Rule = Callable[[Function, Mapping[str, Any]], Value]
+"""The operation for a process and its arguments (values and constants, at least one value)."""
+
+
+def flat(rule: Rule) -> Callable[[Function], Function]:
+    """Note how a process or function is computed by flat operations."""
+
+    def mark(function: Function) -> Function:
+        function.flat = rule  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def elementwise(function: Function, *names: str) -> Rule:
+    """A function of floats, null where an operand is, that gives floats of the same type."""
+
+    def rule(process: Function, arguments: Mapping[str, Any]) -> Value:
+        if set(arguments) != set(names):
+            raise Unfit
+        return Value(function, tuple(_number(arguments[name]) for name in names))
+
+    return rule
+
+
+def comparison(ufunc: np.ufunc) -> Rule:
+    """A comparison of the numbers x and y."""
+
+    def rule(process: Function, arguments: Mapping[str, Any]) -> Value:
+        if set(arguments) != {"x", "y"}:
+            raise Unfit
+        return compared(ufunc, arguments["x"], arguments["y"])
+
+    return rule
+
+
+def compared(ufunc: np.ufunc, x: Any, y: Any) -> Value:
+    """A comparison of two operands."""
+    for operand in (x, y):
+        # Types that integers are compared in hold more digits than the floats here.
+        if not isinstance(operand, Value) and not (is_number(operand) and float(np.float32(operand)) == operand):
+            raise Unfit
+    operands = tuple(_number(operand) for operand in (x, y))
+    return Value(lambda a, b: ternary.compare(ufunc, a, b), operands, truth=True)
+
+
+def logical(function: Callable[..., np.ndarray], *names: str) -> Rule:
+    """A function of truth values."""
+
+    def rule(process: Function, arguments: Mapping[str, Any]) -> Value:
+        if set(arguments) != set(names):
+            raise Unfit
+        return Value(function, tuple(truth(arguments[name]) for name in names), truth=True)
+
+    return rule
+
+
+def truth(operand: Any) -> Value:
+    """An operand as truth values."""
+    if not isinstance(operand, Value) or operand.array:
+        raise Unfit
+    return operand if operand.truth else Value(ternary.truths, (operand,), truth=True)
+
+
+def is_set(function: Function, arguments: Mapping[str, Any]) -> Value:
+    """Whether the value `x` is true; null is not."""
+    return truth(arguments["x"]).then(lambda v: (v == 1).view(np.uint8))
+
+
+def reducer(*, stored: bool = False, array: bool = False) -> Rule:
+    """A process that makes one number (or with `array` several) of the array `data`, whatever its other arguments.
+
+    :param stored: the number is one of the elements.
+    """
+
+    def rule(process: Function, arguments: Mapping[str, Any]) -> Value:
+        data = arguments.get("data")
+        others = {name: value for name, value in arguments.items() if name != "data"}
+        if not isinstance(data, Value) or not data.array or data.truth:
+            raise Unfit
+        if any(isinstance(value, Value | Callback) for value in others.values()):
+            raise Unfit
+        reduced = _reduced_array if array else _reduced
+        return Value(lambda v: reduced(process, v, others), (data,), stored=stored and data.stored, array=array)
+
+    return rule
+
+
+def _reduced(process: Function, values: np.ndarray, others: Mapping[str, Any]) -> Any:
+    if not len(values):
+        raise Unfit
+    return process(PixelArray(values), **others)
+
+
+def _reduced_array(process: Function, values: np.ndarray, others: Mapping[str, Any]) -> Any:
+    return _reduced(process, values, others).values
+
+
+def element(process: Function, arguments: Mapping[str, Any]) -> Value:
+    """The element of an array at an index or with a label."""
+    data, index = arguments.get("data"), arguments.get("index")
+    if not isinstance(data, Value) or not data.array or not set(arguments) <= {"data", "index", "label"}:
+        raise Unfit
+    if arguments.get("label") is not None:
+        if index is not None or data.labels is None or arguments["label"] not in data.labels:
+            raise Unfit
+        index = data.labels.index(arguments["label"])
+    if not isinstance(index, int) or isinstance(index, bool) or index < 0:
+        raise Unfit
+    return data.then(lambda v: _element(v, index), array=False, labels=None)
+
+
+def _element(values: np.ndarray, index: int) -> np.ndarray:
+    if index >= len(values):
+        raise Unfit
+    return values[index]
+
+
+def chosen(process: Function, arguments: Mapping[str, Any]) -> Value:
+    """One or another number by a truth value."""
+    if not {"value", "accept"} <= set(arguments) <= {"value", "accept", "reject"}:
+        raise Unfit
+    options = [_number(arguments.get(name)) for name in ("accept", "reject")]
+    values = [option for option in options if isinstance(option, Value)]
+    if not values or any(isinstance(arguments.get(n), Value) and arguments[n].truth for n in ("accept", "reject")):
+        raise Unfit
+    fixed = [option for option in options if not isinstance(option, Value)]
+    if any(math.isfinite(number) and abs(number) > np.finfo(np.float32).max for number in fixed):
+        raise Unfit
+    kept = all(value.stored for value in values) and all(math.isnan(number) for number in fixed)
+    return Value(_choose, (truth(arguments["value"]), *options), stored=kept)
+
+
+def _choose(condition: np.ndarray, accept: Any, reject: Any) -> np.ndarray:
+    return np.where(condition == 1, accept, reject)
+
+
+def _number(operand: Any) -> Any:
+    if isinstance(operand, Value):
+        if operand.array:
+            raise Unfit
+        return numeric(operand)
+    if operand is None:
+        return math.nan
+    if not is_number(operand):
+        raise Unfit
+    try:
+        return float(operand)
+    except OverflowError:
+        raise Unfit from None
+
+
+def stacked(parts: Sequence[Value]) -> Value:
+    """Single values as the elements of an array."""
+    if any(part.array or part.truth != parts[0].truth for part in parts):
+        raise Unfit
+    stored = all(part.stored for part in parts)
+    return Value(lambda *rows: np.stack(rows), tuple(parts), truth=parts[0].truth, stored=stored, array=True)
+
+
+def moved(value: Value, source: int, target: int) -> Value:
+    """A value with an axis at another place."""
+    return value.then(lambda v: np.moveaxis(v, source, target), array=False, labels=None)
+
+
+# -- callbacks -------------------------------------------------------------------------------------------------
+
+
+def flatten(function: Function, parameters: Mapping[str, Any]) -> Value:
+    """The operations of a callback, or of a function that has a rule.
+
+    :param parameters: values, and constants.
+    :raises Unfit:
+    """
+    if not isinstance(function, Callback):
+        rule = getattr(function, "flat", None)
+        if rule is None:
+            raise Unfit
+        found = rule(function, parameters)
+        assert isinstance(found, Value)
+        return found
+    values: dict[str, Any] = {}
+    for node in function.graph:
+        values[node.id] = _call(node, function, values, parameters)
+    result = values[function.graph.result]
+    if not isinstance(result, Value):
+        raise Unfit
+    return result
+
+
+def _call(node: Node, callback: Callback, values: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
+    if callback.processes is None or node.process not in callback.processes:
+        raise Unfit
+    process = callback.processes[node.process]
+    arguments = {name: _resolve(value, callback, values, parameters) for name, value in node.arguments.items()}
+    arguments = {name: value for name, value in arguments.items() if value is not None or name not in process.optional}
+    if any(isinstance(value, Value) for value in arguments.values()):
+        rule = getattr(process.implementation, "flat", None)
+        if rule is None:
+            raise Unfit
+        return rule(process.implementation, arguments)
+    if process.wants_env or any(isinstance(value, Graph) for value in node.arguments.values()):
+        raise Unfit
+    return process.implementation(**arguments)
+
+
+def _resolve(value: Any, callback: Callback, values: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
+    if isinstance(value, FromNode):
+        return values[value.node]
+    if isinstance(value, FromParameter):
+        if value.name in parameters:
+            return parameters[value.name]
+        if value.name in callback.scope:
+            return callback.scope.lookup(value.name)
+        raise Unfit
+    if isinstance(value, Graph):
+        raise Unfit
+    if isinstance(value, list | dict):
+        items = value.values() if isinstance(value, dict) else value
+        if any(isinstance(item, FromNode | FromParameter | Graph | list | dict) for item in items):
+            raise Unfit
+    return value
+
+
+# -- programs --------------------------------------------------------------------------------------------------
+
+
+class Program:
+    """Operations in an order in which each comes after those it needs."""
+
+    def __init__(self, result: Value) -> None:
+        self.leaves: list[Leaf] = []
+        self._steps: list[tuple[Function, tuple[int | None, ...], tuple[Any, ...], tuple[int, ...]]] = []
+        places: dict[Value, int] = {}
+        self._place(result, places)
+        self._result = places[result]
+        self._forget()
+
+    def _place(self, value: Value, places: dict[Value, int]) -> None:
+        todo = [value]
+        order: list[Value] = []
+        while todo:
+            one = todo[-1]
+            missing = [i for i in one.inputs if isinstance(i, Value) and i not in places]
+            if missing:
+                todo += missing
+                continue
+            todo.pop()
+            if one not in places:
+                places[one] = len(places)
+                order.append(one)
+        for one in order:
+            if isinstance(one, Leaf):
+                self.leaves.append(one)
+            numbers = tuple(places[i] if isinstance(i, Value) else None for i in one.inputs)
+            self._steps.append((one.function, numbers, one.inputs, ()))
+        self._leaf_numbers = [number for number, one in enumerate(order) if isinstance(one, Leaf)]
+
+    def _forget(self) -> None:
+        """Note with each operation which values nothing needs after it."""
+        needed = {self._result}
+        for number in reversed(range(len(self._steps))):
+            function, numbers, inputs, _ = self._steps[number]
+            last = {i for i in numbers if i is not None and i not in needed}
+            needed |= last
+            constants = tuple(None if i is not None else c for i, c in zip(numbers, inputs, strict=True))
+            self._steps[number] = (function, numbers, constants, tuple(last))
+
+    def __call__(self, *blocks: np.ndarray) -> np.ndarray:
+        """The result for the blocks of the leaves.
+
+        :raises Unfit: where values turn up that the operations do not know.
+        """
+        values: list[Any] = [None] * len(self._steps)
+        leaves = dict(zip(self._leaf_numbers, blocks, strict=True))
+        with np.errstate(all="ignore"):
+            for number, (function, numbers, constants, last) in enumerate(self._steps):
+                if number in leaves:
+                    values[number] = leaves[number]
+                    continue
+                inputs = (c if i is None else values[i] for i, c in zip(numbers, constants, strict=True))
+                values[number] = function(*inputs)
+                for used in last:
+                    values[used] = None
+        return values[self._result]
