@@ -132,6 +132,13 @@ def item_bands(item: Item) -> dict[str, AssetBand]:
 
     Of several assets with the same band the finest single-band one is taken, pictures last.
     """
+    if "bands" not in item.known:
+        item.known["bands"] = _item_bands(item)
+    found: dict[str, AssetBand] = item.known["bands"]
+    return found
+
+
+def _item_bands(item: Item) -> dict[str, AssetBand]:
     found: dict[str, AssetBand] = {}
     for key, asset in item.assets.items():
         if is_raster(asset):

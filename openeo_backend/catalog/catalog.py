@@ -67,6 +67,7 @@ class Catalog:
         self._buckets: Sequence[str] = settings.buckets
         self._results = results
         self._viewer = Viewer()
+        self._handles = Handles(door, keeps=True)
         opened = [open_source(address, door, settings.max_items, settings.search_seconds) for address in sources]
         self._sources = [Published(source, settings.collections) for source in opened]
         self._places = [place_of(address) for address in sources]
@@ -167,7 +168,7 @@ class Catalog:
         """
         self.require(id)
         source = self._source(id)
-        return self._load(source, id, request, env, source.settings(id))
+        return self._load(source, id, request, env, source.settings(id), None if source.grows else self._handles)
 
     def least(self, id: str, request: LoadRequest, hint: LoadHints) -> Least | None:
         """The least that loading a collection reads, told without searching items; None where that is not known.
@@ -236,15 +237,22 @@ class Catalog:
         return found
 
     def _load(
-        self, source: Source, id: str, request: LoadRequest, env: Surroundings, settings: CollectionSettings
+        self,
+        source: Source,
+        id: str,
+        request: LoadRequest,
+        env: Surroundings,
+        settings: CollectionSettings,
+        handles: Handles | None = None,
     ) -> Cube:
+        """:param handles: open files that loads share."""
         search = _search(request, env.hint)
         expected = _least(source, id, search, request, env.hint) if request.most is not None else None
         if request.most is not None and expected is not None and expected.samples > request.most:
             raise refuse(expected.samples, request.most, f"{id}: {expected.describe()}", at_least=True)
         collection = source.collection(id)
         gate = Gate(source.root, self._door.check, self._buckets)
-        handles = Handles(self._door)
+        handles = handles or Handles(self._door)
         soft = (lambda message: env.log("warning", message)) if env.options.get("soft_errors") else None
         series = Series(gate, handles, soft)
         found = find(source, id, search, self._settings.max_items, lambda message: env.log("warning", message))

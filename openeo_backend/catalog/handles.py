@@ -31,11 +31,13 @@ class Handles:
 
     :param door: the way to array files behind URLs.
     :param plain: have GDAL read the pixels of all raster files.
+    :param keeps: whether several requests share them, one after the other.
     """
 
-    def __init__(self, door: Requests | None = None, plain: bool = False) -> None:
+    def __init__(self, door: Requests | None = None, plain: bool = False, keeps: bool = False) -> None:
         self._door = door
         self._plain = plain
+        self._keeps = keeps
         self._local = threading.local()
         self._shared: OrderedDict[str, Raster] = OrderedDict()
         self._lock = threading.Lock()
@@ -60,15 +62,19 @@ class Handles:
         :raises rasterio.errors.RasterioIOError, ArrayError, OpenEOError: where it cannot be opened.
         """
         with self._lock:
-            if address in self._shared:
+            shared = self._shared.get(address)
+            if shared is not None and (not self._keeps or shared.is_current()):
                 self._shared.move_to_end(address)
-                return self._shared[address]
+                return shared
+            if shared is not None:
+                del self._shared[address]
         kept: OrderedDict[str, Any] = self._local.__dict__.setdefault("kept", OrderedDict())
         if address in kept:
             kept.move_to_end(address)
             return kept[address]
         file = self._open(address, kind)
         if isinstance(file, Raster) and file.tiles is not None:
+            file.tiles.keeps = self._keeps
             with self._lock:
                 if len(self._shared) >= _SHARED:
                     self._shared.popitem(last=False)

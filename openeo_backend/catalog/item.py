@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,9 @@ class Item:
     extensions: tuple[str, ...] = ()
     moment: np.datetime64 | None = None
     """The date meant, of an item whose files have several."""
+
+    known: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    """What was found out about this item, so that it is found once."""
 
     @property
     def is_date(self) -> bool:

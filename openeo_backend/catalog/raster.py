@@ -70,6 +70,10 @@ class Raster:
         self.tiles.read(index - 1, window, out, whole)
         return out
 
+    def is_current(self) -> bool:
+        """Whether the file is still the one that was opened, as far as that is known."""
+        return self.tiles is None or self.tiles.source.is_current()
+
     def close(self) -> None:
         self._file.close()
 

@@ -172,9 +172,18 @@ class StaticSource:
         return list(self._collections)
 
     def collection(self, id: str) -> Mapping[str, Any]:
-        address, document = self._collections[id]
-        relations = [{**link, "href": resolve(address, str(link["href"]))} for link in document.get("links") or ()]
-        return {**document, "links": relations}
+        return self._absolute[id]
+
+    @cached_property
+    def _absolute(self) -> dict[str, Mapping[str, Any]]:
+        """The collections with absolute links."""
+        return {
+            id: {
+                **document,
+                "links": [{**link, "href": resolve(place, str(link["href"]))} for link in document.get("links") or ()],
+            }
+            for id, (place, document) in self._collections.items()
+        }
 
     def items(self, id: str, query: ItemQuery) -> list[Item]:
         return self._index(id).find(query.area, query.interval)

@@ -34,6 +34,10 @@ class Source(Protocol):
         """
         ...
 
+    def is_current(self) -> bool:
+        """Whether it is still the file that it was."""
+        ...
+
 
 @dataclass(frozen=True)
 class LocalFile:
@@ -49,6 +53,13 @@ class LocalFile:
         :raises OSError: where there is none.
         """
         return cls(path, _state(os.stat(path)))
+
+    def is_current(self) -> bool:
+        """Whether the file is still the one that it was."""
+        try:
+            return _state(os.stat(self.path)) == self.state
+        except OSError:
+            return False
 
     def read(self, offset: int, size: int) -> bytes:
         """Bytes from an offset on, that many or fewer where there are no more."""
@@ -137,6 +148,8 @@ class Tiles:
     def __init__(self, source: Source, layout: Layout, nodata: float | None) -> None:
         self.source, self.layout = source, layout
         self._blank = nodata if nodata is not None else 0
+        self.keeps = False
+        """Whether tiles of which only a part is wanted are kept: another request may want the rest."""
         self._key = object()
 
     def read(self, band: int, window: Window, out: np.ndarray, whole: Window | None = None) -> None:
@@ -151,7 +164,7 @@ class Tiles:
             inner = _within(part, tile)
             wanted = tile if whole is None else _both(tile, whole)
             try:
-                if part == wanted and bands_together(self.layout) == 1:
+                if part == wanted and bands_together(self.layout) == 1 and (part == tile or not self.keeps):
                     self._put(band, row, column, inner, target)
                 else:
                     target[...] = self._kept(band, row, column)[self._plane(band)][inner]

@@ -108,11 +108,15 @@ def leave_out_grammars() -> None:
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 
-def prepare_gdal() -> None:
-    """Set GDAL's environment; it works only before GDAL is loaded, so every command calls this first."""
+def prepare_environment() -> None:
+    """Set the environment of GDAL and of linear algebra; it works only before they are loaded, so every command calls
+    this first.
+
+    Blocks are computed side by side already: further threads within them would only wait for each other.
+    """
     from openeo_backend.sandbox.gdal import gdal_environment
 
-    for name, value in gdal_environment().items():
+    for name, value in {**gdal_environment(), "OPENBLAS_NUM_THREADS": "1"}.items():
         os.environ.setdefault(name, value)
 
 
@@ -124,7 +128,7 @@ def told(command: Command) -> Command:
         from openeo_backend.errors import OpenEOError
         from openeo_backend.store.database import StoreError
 
-        prepare_gdal()
+        prepare_environment()
         leave_out_grammars()
         try:
             return command(*args, **kwargs)

@@ -171,7 +171,8 @@ class Cube:
     def labels(self, name: str) -> np.ndarray:
         """Labels of a dimension as stored (datetime64 for dates)."""
         self.dimension(name)
-        return np.asarray(self.data[name].values)
+        variable = self.data.coords.variables.get(name)
+        return np.asarray(self.data[name].values if variable is None else variable.values)
 
     @property
     def is_vector(self) -> bool:

@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise, product
 from math import prod
 from typing import Any, Generic, TypeVar
@@ -35,6 +36,9 @@ WINDOW = 1024
 
 #: Bytes that the windows in flight may hold together (what computing them takes comes on top).
 BUDGET = 256 * 2**20
+
+#: Streams of a single window that compute at the same time; one within another needs a thread of its own.
+_MOST_STREAMS = 64
 
 #: Seconds after which progress within windows is told.
 TELL_SECONDS = 1.0
@@ -84,7 +88,7 @@ def stream(
 
     largest = max((prod(s.stop - s.start for s in place) * array.dtype.itemsize for place in windows), default=1)
     flight = int(min(max(budget // max(largest, 1), 1), threads + 1))
-    with ThreadPoolExecutor(threads, thread_name_prefix="block") as pool:
+    with _pool(threads, len(windows)) as pool:
         pending: deque[tuple[tuple[slice, ...], Share, Future[T]]] = deque()
         todo = iter(windows)
         try:
@@ -101,7 +105,25 @@ def stream(
                 del result
                 progress(done + 1, len(windows))
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            for _, _, future in pending:
+                future.cancel()
+            wait_for([future for _, _, future in pending])
+
+
+@contextmanager
+def _pool(threads: int, windows: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads to compute windows in. A single window gets one that is there, with the files that it has open."""
+    if windows == 1:
+        yield _standing()
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="block") as pool:
+        yield pool
+
+
+@cache
+def _standing() -> ThreadPoolExecutor:
+    """Threads that stay, as many as there were streams at the same time."""
+    return ThreadPoolExecutor(_MOST_STREAMS, thread_name_prefix="block")
 
 
 class _Source:
@@ -121,7 +143,8 @@ class _Source:
             self.graph = dict(optimize(fuse(graph, keys), keys))
             self.starts = [_starts(sizes) for sizes in array.chunks]
             scheduler = dask.config.get("scheduler", None)
-            own = get_sync if threads == 1 else partial(get_threaded, num_workers=threads)
+            tasks = sum(not isinstance(task, DataNode | Alias) for task in self.graph.values())
+            own = get_sync if threads == 1 or tasks == 1 else partial(get_threaded, num_workers=threads)
             self.get = scheduler if callable(scheduler) else own
             self.shared = None
             if len(windows) > 1 and self.get is get_sync:

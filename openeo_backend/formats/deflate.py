@@ -14,3 +14,8 @@ _FAST = 3
 def compress(data: Any, level: int) -> bytes:
     """Bytes (any buffer) as a zlib stream (RFC 1950); readable by every reader of deflate."""
     return isal_zlib.compress(data, level) if 1 <= level <= _FAST else zlib.compress(data, level)
+
+
+def compressor() -> Any:
+    """Makes one zlib stream of several parts: `compress(part)`, then `flush()`."""
+    return isal_zlib.compressobj(_FAST)

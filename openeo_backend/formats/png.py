@@ -13,6 +13,7 @@ import numpy as np
 
 from openeo_backend.formats import options as schema
 from openeo_backend.formats.asset import Asset, Format, Progress
+from openeo_backend.formats.deflate import compressor
 from openeo_backend.formats.pictures import PicturePart, prepare
 from openeo_backend.formats.statistics import Statistics
 from openeo_backend.formats.tiles import TILE_BUDGET
@@ -52,7 +53,8 @@ class _Png:
     """One PNG that grows by strips of whole rows.
 
     Whether pixels are missing is known only at the end, while the header says whether there is an alpha channel:
-    both forms are compressed until the first missing pixel, and the file is made of the one that fits.
+    both forms are compressed until the first missing pixel, and the file is made of the one that fits. Of a picture
+    that is a single strip it is known at once.
     """
 
     def __init__(self, path: Path, shape: tuple[int, int, int], dtype: np.dtype, alpha: bool, pictures: int) -> None:
@@ -88,6 +90,9 @@ class _Png:
 
     def _encode(self, strip: np.ndarray) -> None:
         stored = strip.astype(self.dtype.newbyteorder(">"), copy=False)
+        if len(strip) == self.height and self.masked is not None and strip[..., self.channels].all():
+            self.masked.close()
+            self.masked = None
         if self.masked is not None:
             self.masked.add(stored)
             if self.plain is not None and not strip[..., self.channels].all():
@@ -118,7 +123,7 @@ class _Idat:
 
     def __init__(self, folder: Path, row_bytes: int) -> None:
         self.file: IO[bytes] = TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
-        self.squeeze = zlib.compressobj(6)
+        self.squeeze = compressor()
         self.above = np.zeros(row_bytes, "u1")
 
     def add(self, strip: np.ndarray) -> None:
