@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,14 +15,19 @@ import rasterio.errors
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
+from openeo_backend.catalog.ahead import ReadAhead
 from openeo_backend.catalog.arrays import ArrayError, Kind, open_array
 from openeo_backend.catalog.layer import Layer, unreadable
-from openeo_backend.catalog.raster import Raster, open_raster
+from openeo_backend.catalog.ranges import RangedFile, Room, Unreachable, Unsuited, is_remote
+from openeo_backend.catalog.raster import Raster, open_local, open_ranged, open_raster
 from openeo_backend.catalog.remote import Requests
 from openeo_backend.sandbox.blocks import refuse_huge_blocks
 
 #: Open files that each thread keeps, and those for all threads, which are descriptions only.
 _HANDLES, _SHARED = 64, 1024
+
+#: Threads that fetch from elsewhere, and bytes that a block has fetched ahead of the file that is read.
+_FETCHES, _AHEAD_BYTES = 32, 2**26
 
 #: How far a file's georeference may be from the metadata, in pixels.
 _SHIFT = 0.05
@@ -39,8 +46,11 @@ class Handles:
         self._plain = plain
         self._keeps = keeps
         self._local = threading.local()
-        self._shared: OrderedDict[str, Raster] = OrderedDict()
+        self._shared: OrderedDict[str, Raster | None] = OrderedDict()
+        self._opening: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+        self._room = Room()
 
     def __reduce__(self) -> tuple[type[Handles], tuple[Requests | None, bool]]:
         return Handles, (self._door, self._plain)
@@ -61,36 +71,89 @@ class Handles:
 
         :raises rasterio.errors.RasterioIOError, ArrayError, OpenEOError: where it cannot be opened.
         """
-        with self._lock:
-            shared = self._shared.get(address)
-            if shared is not None and (not self._keeps or shared.is_current()):
-                self._shared.move_to_end(address)
-                return shared
-            if shared is not None:
-                del self._shared[address]
+        shared = self.open_shared(address) if kind is None else None
+        if shared is not None:
+            return shared
         kept: OrderedDict[str, Any] = self._local.__dict__.setdefault("kept", OrderedDict())
         if address in kept:
             kept.move_to_end(address)
             return kept[address]
-        file = self._open(address, kind)
-        if isinstance(file, Raster) and file.tiles is not None:
-            file.tiles.keeps = self._keeps
-            with self._lock:
-                if len(self._shared) >= _SHARED:
-                    self._shared.popitem(last=False)
-                return self._shared.setdefault(address, file)
+        file = open_array(address, kind, self._door) if kind is not None else self._open_alone(address)
         if len(kept) >= _HANDLES:
             kept.popitem(last=False)[1].close()
         kept[address] = file
         return file
 
-    def _open(self, address: str, kind: Kind | None) -> Any:
-        if kind is not None:
-            return open_array(address, kind, self._door)
-        if self._door is not None and address.startswith(("/vsicurl/", "/vsis3/")):
+    def open_shared(self, address: str) -> Raster | None:
+        """The open raster file at an address that all threads may read; None where each needs its own.
+
+        :raises rasterio.errors.RasterioIOError: where it cannot be opened.
+        """
+        with self._lock:
+            known, found = self._known(address)
+            if known or self._plain:
+                return found
+            opening = self._opening.setdefault(address, threading.Lock())
+        with opening:
+            with self._lock:
+                known, found = self._known(address)
+            if known:
+                return found
+            try:
+                found = self._open_tiled(address)
+                if found is not None and found.tiles is not None:
+                    found.tiles.keeps = self._keeps
+                with self._lock:
+                    if len(self._shared) >= _SHARED:
+                        self._shared.popitem(last=False)
+                    self._shared[address] = found
+            finally:
+                with self._lock:
+                    self._opening.pop(address, None)
+            return found
+
+    def _known(self, address: str) -> tuple[bool, Raster | None]:
+        """Whether it is known how to read an address, and the file if it may be read by all threads."""
+        if address not in self._shared:
+            return False, None
+        found = self._shared[address]
+        if found is not None and self._keeps and not found.is_current():
+            del self._shared[address]
+            return False, None
+        self._shared.move_to_end(address)
+        return True, found
+
+    def _open_tiled(self, address: str) -> Raster | None:
+        if not is_remote(address):
+            return open_local(address) if address.startswith("/") else None
+        if self._door is None:
+            return None
+        try:
+            return open_ranged(RangedFile(self._door, address, self._room))
+        except Unsuited:
+            return None
+        except Unreachable as error:
+            raise rasterio.errors.RasterioIOError(str(error)) from error
+
+    def _open_alone(self, address: str) -> Raster:
+        if self._door is not None and is_remote(address):
             # GDAL reads it whenever it connects, from any thread.
             os.environ["GDAL_HTTP_PROXY"] = self._door.tunnel()
-        return open_raster(address, plain=self._plain)
+        return open_raster(address)
+
+    def ahead(self, jobs: Sequence[Callable[[], Callable[[], None]]], size: int) -> ReadAhead:
+        """Jobs that fetch what is read soon, some of which run ahead.
+
+        :param size: bytes that a job fetches, about.
+        """
+        return ReadAhead(self.submit, jobs, max(2, min(_FETCHES // 2, _AHEAD_BYTES // max(size, 1))))
+
+    def submit(self, job: Callable[[], Any]) -> Future[Any]:
+        """Run a job in one of the threads that fetch. Such a job must not wait for others."""
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(_FETCHES, thread_name_prefix="fetch")
+        return self._pool.submit(job)
 
 
 def check(file: Any, layer: Layer) -> CRS:

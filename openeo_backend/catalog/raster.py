@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 
 import numpy as np
 import rasterio
+import rasterio.errors
 from affine import Affine
 from odc.geo.crs import CRS
-from rasterio.io import DatasetReader
+from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window
 
+from openeo_backend.catalog.ranges import RangedFile
+from openeo_backend.catalog.tiff import is_described
 from openeo_backend.catalog.tiles import LocalFile, Tiles, tiles_of
 from openeo_backend.sandbox.gdal import DRIVERS
 
@@ -74,19 +78,57 @@ class Raster:
         """Whether the file is still the one that was opened, as far as that is known."""
         return self.tiles is None or self.tiles.source.is_current()
 
+    def fetch(
+        self, index: int, window: tuple[slice, slice], submit: Callable[[Callable[[], None]], object]
+    ) -> Callable[[], None]:
+        """Have the bytes here that reading a window needs, where these are elsewhere.
+
+        :param submit: runs a function at some time.
+        :returns: how to let them go.
+        """
+        source = self.tiles.source if self.tiles is not None else None
+        if self.tiles is None or not isinstance(source, RangedFile):
+            return lambda: None
+        return partial(source.release, source.fetch(self.tiles.spans(index - 1, window), submit))
+
     def close(self) -> None:
         self._file.close()
 
 
-def open_raster(address: str, *, plain: bool = False) -> Raster:
-    """The file at an address as GDAL opens it.
+def open_raster(address: str) -> Raster:
+    """The file at an address as GDAL opens and reads it, for one thread.
 
-    :param plain: have GDAL read all pixels.
     :raises rasterio.errors.RasterioIOError: where it cannot be opened.
     """
-    local = LocalFile.at(address) if not plain and address.startswith("/") and os.path.isfile(address) else None
     with rasterio.Env():
-        file = DatasetReader(address, driver=list(DRIVERS), sharing=False)
-    if local is None or local != LocalFile.at(address):
-        return Raster(file)
-    return Raster(file, tiles_of(file, local))
+        return Raster(DatasetReader(address, driver=list(DRIVERS), sharing=False))
+
+
+def open_local(path: str) -> Raster | None:
+    """The file at a path for all threads; None where GDAL has to read its pixels.
+
+    :raises rasterio.errors.RasterioIOError: where it cannot be opened.
+    """
+    local = LocalFile.at(path) if os.path.isfile(path) else None
+    with rasterio.Env():
+        file = DatasetReader(path, driver=list(DRIVERS), sharing=False)
+    if local is not None and local == LocalFile.at(path) and (tiles := tiles_of(file, local)) is not None:
+        return Raster(file, tiles)
+    file.close()
+    return None
+
+
+def open_ranged(source: RangedFile) -> Raster | None:
+    """A file that is read in ranges, for all threads; None where its first bytes do not describe it, or GDAL has to
+    read its pixels."""
+    if not is_described(source.head):
+        return None
+    try:
+        with rasterio.Env(), MemoryFile(source.head) as memory:
+            file = DatasetReader(memory.name, driver=["GTiff"], sharing=False)
+            tiles = tiles_of(file, source)
+            raster = Raster(file, tiles) if tiles is not None else None
+            file.close()
+            return raster
+    except rasterio.errors.RasterioIOError:
+        return None

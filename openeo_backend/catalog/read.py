@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -14,9 +18,11 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
+from openeo_backend.catalog.ahead import ReadAhead
 from openeo_backend.catalog.arrays import ArrayError
 from openeo_backend.catalog.handles import Handles, check
 from openeo_backend.catalog.layer import Layer, unreadable
+from openeo_backend.catalog.ranges import is_remote
 from openeo_backend.catalog.raster import Raster
 from openeo_backend.cube import lookup
 from openeo_backend.errors import OpenEOError
@@ -33,6 +39,8 @@ class _Block:
 
     found: dict[Any, lookup.Lookup | None] = field(default_factory=dict)
     """The lookups into files by their grids."""
+
+    lock: Lock = field(default_factory=Lock)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,15 +69,46 @@ class BlockReader:
         """Fill an array with the values of a part of the cube."""
         steps, bands, rows, cols = place
         block = _Block(crop(self.geobox, rows, cols), (rows.start, cols.start))
-        for t, by_band in enumerate(self.layers[steps]):
-            for b, layers in enumerate(by_band[bands]):
-                share.tell((t * out.shape[1] + b) / (out.shape[0] * out.shape[1]))
+        planes = [
+            (t, b, self._near(layers, block))
+            for t, by_band in enumerate(self.layers[steps])
+            for b, layers in enumerate(by_band[bands])
+        ]
+        with self._ahead([layers for _, _, layers in planes], block) as ahead:
+            for number, (t, b, layers) in enumerate(planes):
+                share.tell(number / len(planes))
+                ahead.reach(number)
                 self._fill(out[t, b], layers, block)
                 if self.physical is not None:
                     scale, offset = self.physical[bands.start + b]
                     out[t, b] *= self.dtype.type(scale)
                     out[t, b] += self.dtype.type(offset)
         self._mask(out, block.grid)
+
+    def _near(self, layers: Sequence[Layer], block: _Block) -> list[Layer]:
+        """The layers that may have pixels in a block."""
+        box = tuple(block.grid.boundingbox)[:4]
+        return [layer for layer in layers if layer.bounds is None or _meet(layer.bounds, box)]
+
+    def _ahead(self, planes: Sequence[Sequence[Layer]], block: _Block) -> ReadAhead:
+        """Fetches what the planes of a block need from elsewhere."""
+        remote = [[layer for layer in layers if layer.kind is None and is_remote(layer.address)] for layers in planes]
+        jobs = [partial(self._fetch, layers, block) for layers in remote] if any(remote) else []
+        return self.handles.ahead(jobs, math.prod(block.grid.shape) * self.dtype.itemsize)
+
+    def _fetch(self, layers: Sequence[Layer], block: _Block) -> Callable[[], None]:
+        """Have the bytes of layers here that a block needs.
+
+        :returns: how to let them go.
+        """
+        found = []
+        for layer in layers:
+            with suppress(rasterio.errors.RasterioError, OpenEOError):  # told when it is read
+                file = self.handles.open_shared(layer.address)
+                match = self._match(file, layer, block) if file is not None else None
+                if file is not None and match is not None:
+                    found.append(file.fetch(layer.index, match.window, self.handles.submit))
+        return partial(_each, found)
 
     def _mask(self, out: np.ndarray, block: GeoBox) -> None:
         if self.mask is None:
@@ -84,11 +123,9 @@ class BlockReader:
         )
         out[:, :, outside] = self.fill
 
-    def _fill(self, plane: np.ndarray, layers: Sequence[Layer], block: _Block) -> None:
+    def _fill(self, plane: np.ndarray, near: Sequence[Layer], block: _Block) -> None:
         """Lay the layers below each other into a plane, and missing values where there are none."""
         missing: np.ndarray | None = None
-        box = tuple(block.grid.boundingbox)[:4]
-        near = [layer for layer in layers if layer.bounds is None or _meet(layer.bounds, box)]
         for number, layer in enumerate(near):
             if missing is not None and not missing.any():
                 return
@@ -164,9 +201,10 @@ class BlockReader:
         """Where a file's pixels lie in a block."""
         crs = check(file, layer)
         key = (crs, file.transform, file.shape)
-        if key not in block.found:
-            block.found[key] = lookup.find(block.grid, file.transform, file.shape, crs)
-        return block.found[key]
+        with block.lock:
+            if key not in block.found:
+                block.found[key] = lookup.find(block.grid, file.transform, file.shape, crs)
+            return block.found[key]
 
     def _fail(self, layer: Layer, error: Exception) -> None:
         if isinstance(error, OpenEOError):
@@ -229,6 +267,11 @@ def crop(grid: GeoBox, rows: slice, cols: slice) -> GeoBox:
     a, _, c, _, e, f = tuple(grid.affine)[:6]
     shape = (rows.stop - rows.start, cols.stop - cols.start)
     return GeoBox(shape, Affine(a, 0, c + cols.start * a, 0, e, f + rows.start * e), grid.crs)
+
+
+def _each(functions: Sequence[Callable[[], None]]) -> None:
+    for function in functions:
+        function()
 
 
 def _meet(one: Sequence[float], other: Sequence[float]) -> bool:

@@ -54,7 +54,11 @@ class Requests(Protocol):
         *,
         headers: Mapping[str, str] | None = None,
         limit_mb: float | None = None,
+        again: bool = True,
     ) -> Reply: ...
+
+    def to_storage(self) -> Requests:
+        """The same with the S3 storage of the operator open, too."""
 
     def tunnel(self) -> str:
         """The address of a proxy that holds libraries with connections of their own to the same rules."""

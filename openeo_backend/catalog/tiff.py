@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,9 @@ _PLAIN = {_FILL_ORDER: 1, _ORIENTATION: 1}
 _AS_STORED = (0, 1, 2, 3)
 
 _TYPES = {1: "u1", 3: "u2", 4: "u4", 16: "u8"}
+
+#: Bytes of all types.
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _KINDS = {1: "u", 2: "i", 3: "f"}
 
 #: Most entries of a directory, most samples of a pixel and most tiles of a file that are looked at.
@@ -82,13 +85,27 @@ def parse(read: Read, start: int) -> Layout | None:
     :returns: None where it is stored in ways that this module does not know, or the directory is damaged.
     """
     try:
-        header = read(0, 16)
-        order = {b"II": "<", b"MM": ">"}[header[:2]]
-        version = struct.unpack(order + "H", header[2:4])[0]
-        tags = _Directory(read, order, {42: 4, 43: 8}[version]).tags(start)
-        return _layout(tags, order)
+        directory = _open(read)
+        return _layout(directory.tags(start), directory.order)
     except (KeyError, ValueError, struct.error):
         return None
+
+
+def is_described(head: bytes) -> bool:
+    """Whether the first bytes of a file have all that its directory says of the first image, but for the places of
+    tiles, for which GDAL waits."""
+    try:
+        directory = _open(lambda offset, size: head[offset : offset + size])
+        return directory.reach(directory.first(), but={_STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES})
+    except (KeyError, ValueError, struct.error):
+        return False
+
+
+def _open(read: Read) -> _Directory:
+    header = read(0, 16)
+    order = {b"II": "<", b"MM": ">"}[header[:2]]
+    version = struct.unpack(order + "H", header[2:4])[0]
+    return _Directory(read, order, {42: 4, 43: 8}[version])
 
 
 class _Directory:
@@ -98,33 +115,51 @@ class _Directory:
     """
 
     def __init__(self, read: Read, order: str, width: int) -> None:
-        self._read, self._order, self._width = read, order, width
+        self._read, self.order, self._width = read, order, width
+
+    def first(self) -> int:
+        """Where the first directory begins."""
+        return self._number(self._exactly(self._width, self._width))
 
     def tags(self, start: int) -> dict[int, _Values]:
         """The values of all tags that are whole numbers."""
+        return {
+            tag: _Values(self, np.dtype(self.order + _TYPES[kind]), count, place)
+            for tag, kind, count, place in self._entries(start)
+            if kind in _TYPES
+        }
+
+    def reach(self, start: int, but: Container[int]) -> bool:
+        """Whether the values of all tags can be read, but for some."""
+        for tag, kind, count, place in self._entries(start):
+            size = _SIZES[kind] * count
+            if size > self._width and tag not in but and len(self._read(self._number(place), size)) < size:
+                return False
+        return True
+
+    def _entries(self, start: int) -> Iterator[tuple[int, int, int, bytes]]:
+        """Tag, type, number of values, and the values or where they are."""
         width = self._width
         length, code = (8, "Q") if width == 8 else (2, "H")
-        count = struct.unpack(self._order + code, self._exactly(start, length))[0]
+        count = struct.unpack(self.order + code, self._exactly(start, length))[0]
         if count > _MOST_ENTRIES:
             raise ValueError("a directory of that size is not for us")
         entry = 4 + 2 * width
         data = self._exactly(start + length, count * entry)
-        found = {}
         for i in range(count):
             head = data[i * entry : (i + 1) * entry]
-            tag, kind = struct.unpack(self._order + "HH", head[:4])
-            number = int.from_bytes(head[4 : 4 + width], "little" if self._order == "<" else "big")
-            if kind in _TYPES:
-                found[tag] = _Values(self, np.dtype(self._order + _TYPES[kind]), number, head[4 + width :])
-        return found
+            tag, kind = struct.unpack(self.order + "HH", head[:4])
+            yield tag, kind, self._number(head[4 : 4 + width]), head[4 + width :]
+
+    def _number(self, data: bytes) -> int:
+        return int.from_bytes(data, "little" if self.order == "<" else "big")
 
     def values(self, dtype: np.dtype, count: int, place: bytes) -> np.ndarray:
         """The values of a tag, which are in the place of their offset where they fit."""
         size = dtype.itemsize * count
         if size <= self._width:
             return np.frombuffer(place[:size], dtype)
-        offset = int.from_bytes(place, "little" if self._order == "<" else "big")
-        return np.frombuffer(self._exactly(offset, size), dtype)
+        return np.frombuffer(self._exactly(self._number(place), size), dtype)
 
     def _exactly(self, offset: int, size: int) -> bytes:
         data = self._read(offset, size)

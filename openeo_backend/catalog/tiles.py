@@ -112,6 +112,11 @@ class Cache:
                 self._count(key, entry)
             return entry.values
 
+    def has(self, key: object) -> bool:
+        """Whether a tile is there or being made."""
+        with self._lock:
+            return key in self._kept
+
     def _forget(self, key: object, entry: _Entry) -> None:
         with self._lock:
             if self._kept.get(key) is entry:
@@ -172,6 +177,15 @@ class Tiles:
                 place = f"row {tile[0].start} and column {tile[1].start}"
                 raise RasterioIOError(f"the tile that begins at {place} cannot be read: {error}") from error
 
+    def spans(self, band: int, window: Window) -> list[tuple[int, int]]:
+        """Offset and size of the bytes that reading a window needs of the source."""
+        numbers = (self.layout.number(band, row, column) for row, column, _ in self._tiles(window))
+        spans = (self._span(number) for number in numbers if not _shared().has((self._key, number)))
+        return [span for span in spans if span[1]]
+
+    def _span(self, number: int) -> tuple[int, int]:
+        return int(self.layout.offsets[number]), min(int(self.layout.sizes[number]), most_bytes(self.layout))
+
     def _tiles(self, window: Window) -> Iterator[tuple[int, int, Window]]:
         """Row and column of the tiles that a window cuts, and the pixels of the image that they have."""
         height, width = self.layout.tile
@@ -212,11 +226,9 @@ class Tiles:
     def _raw(self, band: int, row: int, column: int, rows: int) -> bytes | None:
         """The first rows of a tile without compression; None where it is not there."""
         layout = self.layout
-        number = layout.number(band, row, column)
-        offset, size = int(layout.offsets[number]), int(layout.sizes[number])
+        offset, size = self._span(layout.number(band, row, column))
         if not size:
             return None
-        size = min(size, most_bytes(layout))
         data = self.source.read(offset, size)
         if len(data) < size:
             raise Damaged("the file ends within it")

@@ -29,6 +29,9 @@ from openeo_backend.settings import NetSettings
 REDIRECTS = (301, 302, 303, 307, 308)
 MOST_REDIRECTS = 5
 
+#: Connections to a server that are kept for further requests.
+_CONNECTIONS = 32
+
 #: Longest wait in seconds before a request is sent again; servers may ask for hours.
 MOST_RETRY_AFTER = 10
 
@@ -71,6 +74,7 @@ class Door:
         self._deadline = Deadline()
         self._pool = _pool(self.policy, settings.timeout_seconds, self._deadline)
         self._tunnel: Tunnel | None = None
+        self._storage: Door | None = None
         self.traffic = Traffic()
         self._lock = threading.Lock()
 
@@ -87,6 +91,18 @@ class Door:
                 policy = Policy(self.policy.allow | _s3_hosts())
                 self._tunnel = Tunnel(policy, self.settings.timeout_seconds, self.traffic)
             return self._tunnel.url
+
+    def to_storage(self) -> Door:
+        """This door with the S3 storage open, too, that the environment names, which is the operator's."""
+        with self._lock:
+            if self._storage is None:
+                self._storage = Door(self.settings, self._named)
+                self._storage.policy = Policy(self.policy.allow | _s3_hosts())
+                self._storage.traffic = self.traffic
+                self._storage._pool = _pool(
+                    self._storage.policy, self.settings.timeout_seconds, self._storage._deadline
+                )
+            return self._storage
 
     def check(self, url: str) -> None:
         """Refuse a URL that may not be reached, before anything is opened.
@@ -324,7 +340,10 @@ def _pool(policy: Policy, timeout: float, deadline: Deadline) -> urllib3.PoolMan
         retry_after_max=MOST_RETRY_AFTER,
     )
     manager = urllib3.PoolManager(
-        timeout=urllib3.Timeout(timeout), retries=retries, headers={"User-Agent": "openeo-backend"}
+        maxsize=_CONNECTIONS,
+        timeout=urllib3.Timeout(timeout),
+        retries=retries,
+        headers={"User-Agent": "openeo-backend"},
     )
     manager.pool_classes_by_scheme = {"http": Pool, "https": SecurePool}
     return manager

@@ -26,10 +26,11 @@ WMS WMTS XPM XYZ ZMap
 """
 
 
-def gdal_environment(cache_mb: int = 64) -> dict[str, str]:
+def gdal_environment(cache_mb: int = 16) -> dict[str, str]:
     """Environment variables for a process that reads imagery; they work only before GDAL is loaded.
 
-    :param cache_mb: bound of GDAL's block cache; blocks are read once, so a large one only costs memory.
+    :param cache_mb: bound of GDAL's block cache; blocks are read once, so a large one only costs memory. Tiles that are
+        unpacked without GDAL have a cache of their own.
     """
     skip = ",".join((*_REFUSED.split(), "ESRI Shapefile"))
     return {

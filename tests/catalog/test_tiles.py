@@ -19,7 +19,7 @@ from rasterio.windows import Window
 
 from openeo_backend.catalog import tiles as module
 from openeo_backend.catalog import unpack
-from openeo_backend.catalog.raster import Raster, open_raster
+from openeo_backend.catalog.raster import Raster, open_local, open_raster
 from openeo_backend.catalog.tiles import Cache
 
 SHAPE = (150, 170)
@@ -52,8 +52,8 @@ def _write(path: Path, values: np.ndarray, **options: Any) -> Path:
 
 
 def _tiled(path: Path) -> Raster:
-    file = open_raster(str(path))
-    assert file.tiles is not None, "GDAL reads this file"
+    file = open_local(str(path))
+    assert file is not None, "GDAL reads this file"
     return file
 
 
@@ -97,7 +97,7 @@ def test_every_shape_of_tiles(block: tuple[int | None, int], compress: str, toge
     options |= {"BIGTIFF": "YES"} if height == 40 else {}
     path = _write(tmp_path / "a.tif", _values("uint16", 3), **options)
     if (block, compress, together) == ((None, 150), "none", "pixel"):  # GDAL makes smaller strips of those
-        assert open_raster(str(path)).tiles is None
+        assert open_local(str(path)) is None
     else:
         _compare(path, [1, 3])
 
@@ -135,8 +135,8 @@ def test_overviews_and_masks_are_not_taken_for_the_image(tmp_path: Path) -> None
 def test_gdal_reads_what_is_stored_otherwise(options: dict[str, Any], tmp_path: Path) -> None:
     values = (_values("uint16", 1) & 0x0FFF).astype("uint8" if options.get("compress") == "jpeg" else "uint16")
     path = _write(tmp_path / "a.tif", values, **options)
+    assert open_local(str(path)) is None
     file = open_raster(str(path))
-    assert file.tiles is None
     with rasterio.open(path) as reference:
         np.testing.assert_array_equal(file.read(1, (slice(3, 9), slice(4, 90))), reference.read(1)[3:9, 4:90])
 
