@@ -54,6 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def serve(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     monkeypatch.setattr(ranges, "_PAUSE", 0.001)
+    monkeypatch.setenv("GDAL_HTTP_PROXY", "")  # what is set meanwhile goes with the test
     running: list[RangeServer] = []
 
     def make(fault: Fault = lambda path, count: None) -> RangeServer:

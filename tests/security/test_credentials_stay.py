@@ -33,6 +33,7 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[HostileServer, Ho
         }  # fmt: skip
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
+        monkeypatch.delenv("GDAL_HTTP_PROXY", raising=False)  # of a tunnel of another test
         yield endpoint, foreign
 
 
