@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -224,6 +225,7 @@ class RangedFile:
         if self._size is None:
             self._size, self._tag = int(total), tag
         elif (self._size, self._tag) != (int(total), tag):
+            self._opened = -math.inf
             raise Unreachable("the file has changed since it was opened")
 
     def _url(self) -> str:
