@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import current_app, g, request
 
+from openeo_backend.api.askers import ASKERS, Askers
 from openeo_backend.api.share import Shares
 from openeo_backend.auth.user import User
 from openeo_backend.catalog.viewer import Viewer
@@ -78,7 +79,11 @@ def current_user() -> User:
     """
     if "user" not in g:
         authenticate: Callable[[str | None], User] = current_app.extensions[AUTHENTICATE]
-        user = authenticate(request.headers.get("Authorization"))
+        authorization = request.headers.get("Authorization")
+        user = authenticate(authorization)
+        askers: Askers | None = current_app.extensions.get(ASKERS)
+        if askers is not None and authorization is not None:
+            askers.learn(authorization, user.id)
         land(None)
         current_app.extensions[FLIGHTS].take(user.id)
         g.flight, g.user = user.id, user

@@ -20,6 +20,8 @@ from gunicorn.workers.gthread import ThreadWorker
 from werkzeug.exceptions import BadRequest, HTTPException
 
 from openeo_backend.api.app import CORS, create_app
+from openeo_backend.api.askers import ASKERS, Askers
+from openeo_backend.api.pace import Pace
 from openeo_backend.api.patience import Patience, TimedBody
 from openeo_backend.api.sync import STOPPING
 from openeo_backend.api.turns import FairPool
@@ -39,7 +41,7 @@ SLOW = "openeo_backend.slow"
 MOST_DISCARDED = 256_000_000
 
 #: How long a thread goes on while others wait.
-SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.0002
 
 #: How long running requests may go on when the server is told to stop; after that, they are cut off.
 GRACE_SECONDS = 5.0
@@ -89,6 +91,7 @@ class Server(BaseApplication):
         self._backend_factory = backend_factory
         self._settings = settings
         self._file = file
+        self.askers = Askers(settings.server.trusted_proxies)
         super().__init__()
 
     def load_config(self) -> None:
@@ -119,6 +122,8 @@ class Server(BaseApplication):
         app = create_app(self._backend_factory())
         app.extensions[PATIENCE] = self._settings.server.request_seconds
         app.extensions[SLOW] = threading.Semaphore(max(1, self._settings.server.threads // 2))
+        app.extensions[ASKERS] = self.askers
+        app.wsgi_app = Pace().around(app.wsgi_app, self.askers.of_environ)  # type: ignore[method-assign, assignment]
         return app
 
 
@@ -129,7 +134,7 @@ class Worker(ThreadWorker):
     def get_thread_pool(self) -> FairPool:
         """The threads that answer; a short interval between them, so that a small request is not held up by large."""
         sys.setswitchinterval(SWITCH_SECONDS)
-        return FairPool(self.cfg.threads, max(1, self.cfg.threads - 2))
+        return FairPool(self.cfg.threads, max(1, self.cfg.threads - 2), self.app.askers)
 
     def handle(self, conn: Any) -> Any:
         conn.patience = Patience(conn.sock, self.wsgi.extensions[SLOW])

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
+from openeo_backend.observe.aside import aside
+
 #: Bytes per second that are expected of bodies.
 RATE = 20_000
 
@@ -106,10 +108,14 @@ class TimedBody:
         return data
 
     def read(self, size: int | None = None) -> bytes:
-        return self._count(self._body.read(size))
+        with aside():
+            data = self._body.read(size)
+        return self._count(data)
 
     def readline(self, size: int | None = None) -> bytes:
-        return self._count(self._body.readline(size))
+        with aside():
+            line = self._body.readline(size)
+        return self._count(line)
 
     def readlines(self, size: int | None = None) -> list[bytes]:
         return list(self)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import socket
 import threading
 from collections import Counter, OrderedDict, deque
@@ -13,10 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from openeo_backend.api.askers import Askers
+
 #: Bytes of a head that are looked at.
 HEAD = 8192
-
-_AUTHORIZATION = re.compile(rb"(?im)^authorization:\s*(\S.*?)\s*$")
 
 
 @dataclass
@@ -29,13 +27,14 @@ class _Call:
 class FairPool(ThreadPoolExecutor):
     """A pool whose calls are about connections, the first argument of each.
 
-    Connections of one user are those whose requests have the same Authorization; all without one are another user's.
     Nobody's calls run on more threads at a time than `each`; further ones wait.
+
+    :param askers: tells whose connection one is.
     """
 
-    def __init__(self, threads: int, each: int) -> None:
+    def __init__(self, threads: int, each: int, askers: Askers) -> None:
         super().__init__(threads)
-        self._each = each
+        self._each, self._askers = each, askers
         self._turn = threading.Lock()
         self._waiting: OrderedDict[bytes, deque[_Call]] = OrderedDict()
         self._running: Counter[bytes] = Counter()
@@ -53,7 +52,7 @@ class FairPool(ThreadPoolExecutor):
         """Let those whose heads have come by now wait where they belong."""
         still = []
         for call in self._silent:
-            who = who_asks(call.arguments[0].sock)
+            who = self._who(call.arguments[0])
             if who is None:
                 still.append(call)
             else:
@@ -89,14 +88,22 @@ class FairPool(ThreadPoolExecutor):
                 with suppress(RuntimeError):  # the pool is shut down
                     super().submit(self._serve)
 
+    def _who(self, connection: Any) -> bytes | None:
+        """Whose connection one is; None before anything came."""
+        head = _peek(connection.sock)
+        return None if head is None else self._askers.of_head(head, _address(connection))
 
-def who_asks(client: socket.socket) -> bytes | None:
-    """What tells users apart before their request is read; empty where nothing does, None before anything came."""
+
+def _peek(client: socket.socket) -> bytes | None:
     try:
-        head = client.recv(HEAD, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        return client.recv(HEAD, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
         return None
     except OSError:
         return b""
-    found = _AUTHORIZATION.search(head.partition(b"\r\n\r\n")[0])
-    return hashlib.blake2b(found[1], digest_size=16).digest() if found else b""
+
+
+def _address(connection: Any) -> str:
+    """The address of a client; empty for one without (a socket in the file system)."""
+    client = connection.client
+    return str(client[0]) if isinstance(client, tuple) else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from openeo_backend.catalog.documents import Documents, Door
 from openeo_backend.catalog.hrefs import is_url
@@ -22,7 +22,7 @@ from openeo_backend.catalog.sources import (
 )
 from openeo_backend.catalog.stac_api import ApiSource, is_api
 from openeo_backend.errors import OpenEOError
-from openeo_backend.net.policy import shown
+from openeo_backend.net.policy import shown, split
 from openeo_backend.settings import SettingsError
 
 
@@ -88,7 +88,7 @@ def open_address(url: str, documents: Documents, most: int) -> tuple[Source, str
 
 def _listed(document: Mapping[str, Any], url: str) -> str | None:
     """The address of the collection of which a list of items is simply all, page by page: it can be searched."""
-    parts = urlsplit(url)
+    parts = split(url)
     if not parts.path.rstrip("/").endswith("/items") or set(parse_qs(parts.query)) - {"limit"}:
         return None
     return next(iter(links(document, url, "collection")), None)
@@ -190,7 +190,7 @@ def _catalog(url: str, document: Mapping[str, Any], documents: Documents, most: 
     addresses = links(document, url, "item")
     if not ids and addresses:
         return _fixed(url, read_items(documents, addresses, {}), document)
-    asked = parse_qs(urlsplit(url).query).get("collections")
+    asked = parse_qs(split(url).query).get("collections")
     chosen = [id for id in ids if asked is None or id in asked]
     hint = f"Give the URL of one of its collections: {', '.join(chosen[:10])}." if chosen else None
     raise OpenEOError("FileContentInvalid", f"The catalog at {shown(url)} has {len(chosen)} collections.", hint=hint)

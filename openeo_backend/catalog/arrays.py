@@ -23,9 +23,12 @@ import zarr
 from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
+from pyproj.exceptions import ProjError
 from zarr.storage import LocalStore, ObjectStore
 
 from openeo_backend.catalog.remote import ReadStore, RemoteFile, Requests, http_store, zip_store
+from openeo_backend.cube.crs import read_crs
+from openeo_backend.errors import OpenEOError
 from openeo_backend.sandbox.blocks import refuse_huge_chunks
 from openeo_backend.sandbox.hdf5 import refuse_hostile
 
@@ -278,10 +281,14 @@ class ArrayFile:
     def _crs(self, variable: xr.Variable) -> CRS | None:
         told = self._mapping(variable)
         text = told.get("crs_wkt") or told.get("spatial_ref") or variable.attrs.get("proj:epsg")
-        if text is not None:
-            return CRS(f"EPSG:{text}" if str(text).isdigit() else str(text))
-        if "grid_mapping_name" in told:
-            return CRS(pyproj.CRS.from_cf({key: _plain(value) for key, value in told.items()}))
+        try:
+            if text is not None:
+                return read_crs(text)
+            if "grid_mapping_name" in told:
+                return read_crs(pyproj.CRS.from_cf({key: _plain(value) for key, value in told.items()}).to_wkt())
+        except (ValueError, ProjError, KeyError) as error:
+            message = f"The grid mapping of the data is no reference system: {str(error)[:200]}"
+            raise OpenEOError("FileContentInvalid", message) from error
         units = [
             self._dataset.variables[name].attrs.get("units")
             for name in map(str, variable.dims)

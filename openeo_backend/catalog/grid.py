@@ -12,10 +12,10 @@ import shapely
 from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
-from pyproj.exceptions import CRSError
 from shapely.geometry.base import BaseGeometry
 
 from openeo_backend.catalog.item import Item
+from openeo_backend.cube.crs import read_crs
 from openeo_backend.errors import OpenEOError
 
 #: Rounding of pixel centres onto the edge of an extent, in pixels.
@@ -41,8 +41,8 @@ def asset_crs(item: Item, asset: Mapping[str, Any]) -> CRS | None:
             value = members.get(name)
             if value:
                 try:
-                    return CRS(f"EPSG:{value}" if isinstance(value, int) else value)
-                except (CRSError, TypeError, ValueError) as error:
+                    return read_crs(value)
+                except ValueError as error:
                     told = f"The {name} of the STAC item '{item.id}' is no reference system: {str(value)[:80]!r}."
                     raise OpenEOError("FileContentInvalid", told) from error
     return None

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote
 
 from openeo_backend.errors import OpenEOError
+from openeo_backend.net.policy import join, split
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
 
@@ -21,7 +22,7 @@ def resolve(base: str, href: str) -> str:
     if _SCHEME.match(href) or href.startswith("/vsi"):
         return href
     if is_url(base):
-        return urljoin(base, href)
+        return join(base, href)
     return str((Path(base).parent / unquote(href)).resolve())
 
 
@@ -50,10 +51,10 @@ class Gate:
         if scheme.group(1) in ("http", "https"):
             self._admit_host(href)
             return f"/vsicurl/{href}" if for_gdal else href
-        if scheme.group(1) == "s3" and urlsplit(href).netloc in self._buckets:
+        if scheme.group(1) == "s3" and split(href).netloc in self._buckets:
             return f"/vsis3/{href[len('s3://') :]}" if for_gdal else href
         if scheme.group(1) == "file":
-            return self._local(unquote(urlsplit(href).path))
+            return self._local(unquote(split(href).path))
         raise _refused(href, "only http(s) addresses, files of the catalog's own folder and configured S3 buckets are")
 
     def _admit_host(self, href: str) -> None:

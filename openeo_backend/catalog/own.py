@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from openeo_backend.catalog.item import read_item
 from openeo_backend.catalog.sources import FixedSource, Source
 from openeo_backend.errors import OpenEOError
-from openeo_backend.net.policy import shown
+from openeo_backend.net.policy import shown, split
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def perhaps_later(error: OpenEOError, url: str) -> OpenEOError:
 
     Such addresses have `partial=true` in their query: who gave them to the graph knows that they are not there yet.
     """
-    is_partial = ("partial", "true") in parse_qsl(urlsplit(url).query)
+    is_partial = ("partial", "true") in parse_qsl(split(url).query)
     if error.code != "UrlNotReachable" or not is_partial:
         return error
     return OpenEOError(error.code, error.message, hint=error.hint, data={"waiting_for": url})

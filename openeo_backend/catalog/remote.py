@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from threading import Lock
 from typing import IO, Any, Protocol
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, urlunsplit
 
 from zarr.abc.store import (
     ByteRequest,
@@ -21,6 +21,7 @@ from zarr.abc.store import (
 from zarr.core.buffer import Buffer, BufferPrototype
 
 from openeo_backend.errors import OpenEOError
+from openeo_backend.net.policy import split
 from openeo_backend.sandbox.hdf5 import MOST_CHUNK
 
 #: Bytes of one request for a part of a file, and how many of them are kept.
@@ -203,7 +204,7 @@ def _slice(wanted: ByteRequest | None) -> slice:
 
 def http_store(door: Requests, url: str) -> ReadStore:
     """The Zarr store at a URL. It cannot be listed: what is in it, its consolidated metadata tell."""
-    parts = urlsplit(url)
+    parts = split(url)
 
     def read(key: str) -> bytes | None:
         place = urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(key)}"))

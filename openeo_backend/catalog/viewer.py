@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from openeo_backend.auth.user import User
 from openeo_backend.catalog.hrefs import is_url
 from openeo_backend.catalog.item import Item
 from openeo_backend.catalog.sources import ItemQuery, Source
 from openeo_backend.errors import OpenEOError
+from openeo_backend.net.policy import split
 from openeo_backend.settings import CollectionSettings
 
 
@@ -63,7 +63,7 @@ def place_of(address: str) -> str | None:
     """The server that a URL leads to, however it is written; None for what is no URL."""
     if not is_url(address):
         return None
-    parts = urlsplit(address)
+    parts = split(address)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     return f"{(parts.hostname or '').rstrip('.')}:{port}"
 

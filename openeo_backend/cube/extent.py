@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import shapely
 from odc.geo.crs import CRS
+from pyproj.exceptions import ProjError
 from shapely.geometry.base import BaseGeometry
 
+from openeo_backend.cube.crs import read_crs
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.labels import instant
 from openeo_backend.errors import OpenEOError
@@ -66,10 +68,16 @@ def reproject(geometry: BaseGeometry, source: CRS, target: CRS) -> BaseGeometry:
     """A geometry in another reference system, with vertices added so that long edges bend as they should.
 
     Coordinates that have no counterpart there become infinite.
+
+    :raises OpenEOError: ProcessParameterInvalid where nobody knows how the one follows from the other.
     """
     if source == target or geometry.is_empty:
         return geometry
-    convert = source.transformer_to_crs(target)
+    try:
+        convert = source.transformer_to_crs(target)
+    except ProjError as error:
+        told = f"There is no way from the reference system {str(source)[:200]} to {str(target)[:200]}."
+        raise OpenEOError("ProcessParameterInvalid", told, hint="Use one with an EPSG code.") from error
     dense = shapely.segmentize(geometry, max(*_size(geometry), 1e-9) / _DENSITY)
     return shapely.transform(dense, lambda points: np.column_stack(convert(points[:, 0], points[:, 1])))
 
@@ -86,14 +94,14 @@ def _bounds_text(geometry: BaseGeometry) -> str:
 def parse_crs(value: Any) -> CRS:
     """A reference system from an EPSG code (number or `EPSG:...`) or WKT2 text.
 
-    :raises OpenEOError: ProcessParameterInvalid for anything else.
+    :raises OpenEOError: ProcessParameterInvalid for anything else, and for one that refers to files.
     """
     try:
-        return CRS(f"EPSG:{int(value)}" if isinstance(value, int) or str(value).isdigit() else str(value))
-    except Exception as error:  # noqa: BLE001 - pyproj and odc raise many types for text they do not know
+        return read_crs(value)
+    except ValueError as error:
         raise OpenEOError(
             "ProcessParameterInvalid",
-            f"Unknown reference system {value!r}.",
+            f"Unknown reference system {str(value)[:200]!r}.",
             hint="Give an EPSG code such as 32631, or WKT2.",
         ) from error
 

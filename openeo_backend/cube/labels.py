@@ -29,10 +29,10 @@ def instant(text: Any) -> np.datetime64 | None:
         return None
     try:
         moment = datetime.fromisoformat(text.strip().replace(" ", "T"))
-    except ValueError:
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
         return None
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(UTC).replace(tzinfo=None)
     return np.datetime64(moment, "ns") if 1678 <= moment.year <= 2261 else None
 
 

@@ -202,7 +202,7 @@ def north_up(cube: Cube) -> Cube:
 
 
 def grid(cube: Cube) -> Affine | None:
-    """Transform from pixels to coordinates of a cube on a regular grid, with or without a CRS.
+    """Transform from pixels to coordinates of a cube on a regular grid, with or without a CRS; None without pixels.
 
     An axis of one label without a known step counts as one unit wide.
     """
@@ -215,7 +215,7 @@ def grid(cube: Cube) -> Affine | None:
         step = cube.step(dimension)
         if step is None and len(labels) == 1:
             step = 1.0 if axis == "x" else -1.0
-        if step is None:
+        if step is None or not len(labels):
             return None
         found.append((step, float(labels[0]) - step / 2))
     (step_x, left), (step_y, top) = found
@@ -246,7 +246,7 @@ def choose_storage(cube: Cube, options: Mapping[str, Any]) -> Storage:
     if nodata is None:
         nodata = _default_nodata(cube, dtype)
     elif isinstance(nodata, str):
-        nodata = float(nodata)
+        nodata = _number(nodata)
     if nodata is not None and dtype.kind != "f":
         limits = np.iinfo(dtype)
         if not float(nodata).is_integer() or not limits.min <= nodata <= limits.max:
@@ -255,6 +255,13 @@ def choose_storage(cube: Cube, options: Mapping[str, Any]) -> Storage:
             )
         nodata = int(nodata)
     return Storage(dtype, nodata, cube.nodata, scale, offset)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise OpenEOError("ProcessParameterInvalid", f"The option nodata is {text[:80]!r}, which is no number.") from None
 
 
 def _default_nodata(cube: Cube, dtype: np.dtype) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Protocol
 
 import jsonschema
@@ -44,11 +45,36 @@ def _bound(keyword: str) -> Callable[..., Iterator[jsonschema.ValidationError]]:
     return bound
 
 
+def _items(validator: Any, items: Any, value: Any, schema: Mapping[str, Any]) -> Iterator[jsonschema.ValidationError]:
+    """The keyword `items`, which looks at long arrays of plain values at once."""
+    if isinstance(value, list) and isinstance(items, Mapping) and items.keys() <= _PLAIN:
+        types = items.get("type", ())
+        known = frozenset[type]().union(
+            *(_TYPES.get(name, ()) for name in ([types] if isinstance(types, str) else types))
+        )
+        if known.issuperset(map(type, value)):
+            return
+    yield from jsonschema.Draft7Validator.VALIDATORS["items"](validator, items, value, schema)
+
+
+#: Keywords beside which `type` alone decides, and the Python types that are of a type whatever their value.
+_PLAIN = frozenset({"type", "description", "title", "default", "examples"})
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "number": (int, float),
+    "integer": (int,),
+    "string": (str,),
+    "boolean": (bool,),
+    "null": (type(None),),
+}
+
+#: Most errors of one value that are looked at for the one to be told.
+MOST_ERRORS = 100
+
 #: JSON Schema draft 7, as the specifications are written, without `pattern`: published workflows name bands
 #: and formats in ways that the patterns forbid and every back-end takes.
 Validator = jsonschema.validators.extend(
     jsonschema.Draft7Validator,
-    {"pattern": lambda *_: None, "minimum": _bound("minimum"), "maximum": _bound("maximum")},
+    {"pattern": lambda *_: None, "minimum": _bound("minimum"), "maximum": _bound("maximum"), "items": _items},
 )
 
 #: What processes compute with, by the names the specifications give it. Null is a missing one of them, also where
@@ -207,7 +233,7 @@ def _mismatch(value: Any, parameter: Mapping[str, Any], has_references: bool) ->
         if schema.get("subtype") in _CUBES and "geojson" not in str(schema):
             best = best or "a data cube is expected ({'from_node': ...})"
             continue
-        error = jsonschema.exceptions.best_match(Validator(schema).iter_errors(value))
+        error = jsonschema.exceptions.best_match(islice(Validator(schema).iter_errors(value), MOST_ERRORS))
         if error is None:
             return None
         where = "/".join(str(part) for part in error.absolute_path)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from openeo_backend.catalog.own import Result
 from openeo_backend.errors import OpenEOError
@@ -15,6 +15,7 @@ from openeo_backend.files.objects import open_objects
 from openeo_backend.files.places import database_url, objects_place, open_signer
 from openeo_backend.files.scoped import Scoped, refuse_outside
 from openeo_backend.files.signing import Signer
+from openeo_backend.net.policy import split
 from openeo_backend.run import results
 from openeo_backend.settings import Settings
 from openeo_backend.store import trash
@@ -48,7 +49,7 @@ class OwnResults:
         """
         if re.fullmatch(_ID, address):
             return self._result(self._of(user, address), folder)
-        parts = urlsplit(address)
+        parts = split(address)
         query = dict(parse_qsl(parts.query))
         if match := _OWNED.search(parts.path):
             is_known = self._store.jobs.owner(match[1]) is not None

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from openeo_backend.errors import OpenEOError
 from openeo_backend.jobs.queue import Queue
 from openeo_backend.net.door import Door
-from openeo_backend.net.policy import shown
+from openeo_backend.net.policy import shown, split
 from openeo_backend.observe import clock
 from openeo_backend.store.jobs import COMING, Job
 from openeo_backend.store.store import Store
@@ -74,7 +73,7 @@ def _state(store: Store, door: Door, job: Job, silent: dict[str, OpenEOError]) -
     if results.startswith("j-"):
         owner = store.jobs.owner(results)
         return store.jobs.get(owner, results).status if owner else "finished"
-    host = urlsplit(results).netloc
+    host = split(results).netloc
     if host in silent:
         raise silent[host]
     try:

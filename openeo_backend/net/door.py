@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -21,7 +20,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 
 from openeo_backend.errors import OpenEOError
 from openeo_backend.net.deadline import Deadline
-from openeo_backend.net.policy import Policy, refuse, shown
+from openeo_backend.net.policy import Policy, join, refuse, shown
 from openeo_backend.net.traffic import Traffic
 from openeo_backend.net.tunnel import Tunnel
 from openeo_backend.settings import NetSettings
@@ -210,7 +209,7 @@ class Door:
                 if response.status not in REDIRECTS:
                     yield url, response
                     return
-                url = urljoin(url, response.headers.get("Location", ""))
+                url = join(url, response.headers.get("Location", ""))
                 headers = (
                     None if headers is None else {k: v for k, v in headers.items() if k.lower() != "authorization"}
                 )

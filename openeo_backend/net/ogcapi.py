@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from email.message import Message
 from email.parser import BytesParser
 from typing import Any
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 from openeo_backend.errors import OpenEOError
 from openeo_backend.net.door import Door, Reply
-from openeo_backend.net.policy import shown
+from openeo_backend.net.policy import join, shown
 from openeo_backend.settings import OgcApiSettings
 
 _RELATION = "http://www.opengis.net/def/rel/ogc/1.0/"
@@ -133,7 +133,7 @@ class Server:
         """The address of the job that a server made."""
         location = reply.headers.get("location")
         if location:
-            return urljoin(reply.url, location)
+            return join(reply.url, location)
         status = reply.json()
         found = _link(status, reply.url, "status", "monitor", "self") if isinstance(status, dict) else None
         if found is None:
@@ -186,7 +186,7 @@ class Server:
     def _output(self, value: Any, schema: Mapping[str, Any], base: str) -> Output:
         """An output in a results document: by value, with its format, or by reference."""
         if isinstance(value, dict) and "href" in value:
-            reply = self._send("GET", urljoin(base, str(value["href"])), None, {}, self._settings.seconds)
+            reply = self._send("GET", join(base, str(value["href"])), None, {}, self._settings.seconds)
             media_type = _base_type(value.get("type")) or reply.media_type
             if _is_json(media_type):
                 return Output(reply.json(), media_type)
@@ -216,7 +216,7 @@ def _link(document: Mapping[str, Any], base: str, *relations: str) -> str | None
         if not isinstance(link, dict) or link.get("rel") not in wanted or not link.get("href"):
             continue
         if link.get("type") in (None, "application/json"):
-            return urljoin(base, str(link["href"]))
+            return join(base, str(link["href"]))
     return None
 
 

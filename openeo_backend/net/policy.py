@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from openeo_backend.errors import OpenEOError
 
@@ -26,11 +27,37 @@ def refuse(url: str, reason: str) -> OpenEOError:
 
 
 def shown(url: str) -> str:
-    """A URL for messages: without credentials, query and excess length."""
-    parts = urlsplit(url)
-    netloc = parts.netloc.rpartition("@")[2]
-    text = f"{parts.scheme}://{netloc}{parts.path}" if parts.scheme else url.split("?", 1)[0]
+    """A URL, or what was given for one, for messages: without credentials, query and excess length."""
+    text = url.split("?", 1)[0]
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        netloc = parts.netloc.rpartition("@")[2]
+        text = f"{parts.scheme}://{netloc}{parts.path}" if parts.scheme else text
     return text if len(text) <= 200 else f"{text[:197]}..."
+
+
+def split(url: str) -> SplitResult:
+    """The parts of a URL of a user or of another server.
+
+    :raises OpenEOError: UrlNotAllowed for what is none.
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise refuse(url, "it is not a valid URL") from None
+    return parts
+
+
+def join(base: str, href: str) -> str:
+    """An address as seen from another one.
+
+    :raises OpenEOError: UrlNotAllowed for what is none.
+    """
+    try:
+        return urljoin(base, href)
+    except ValueError:
+        raise refuse(href, "it is not a valid URL") from None
 
 
 @dataclass(frozen=True)
@@ -57,18 +84,14 @@ class Policy:
         """
         if any(ord(letter) <= 32 or letter == "\\" for letter in url):
             raise refuse(url, "it contains spaces, control characters or backslashes")
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            raise refuse(url, "it is not a valid URL") from None
+        parts = split(url)
         if parts.scheme not in SCHEMES:
             raise refuse(url, f"the scheme '{parts.scheme}' is not http or https")
         if not parts.hostname:
             raise refuse(url, "it has no host")
         if parts.username or parts.password:
             raise refuse(url, "it contains credentials")
-        return parts.hostname, port or DEFAULT_PORTS[parts.scheme]
+        return parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme]
 
     def trusts(self, host: str, port: int) -> bool:
         """Whether the operator named the host."""

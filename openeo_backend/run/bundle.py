@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
 from jsonschema import Draft7Validator
 
@@ -15,6 +14,7 @@ from openeo_backend.catalog.patch import merge_patch
 from openeo_backend.errors import OpenEOError
 from openeo_backend.formats.names import slug
 from openeo_backend.net.door import Door
+from openeo_backend.net.policy import join, split
 from openeo_backend.observe.clock import now
 from openeo_backend.processes.environment import StacResource
 from openeo_backend.run import results
@@ -163,10 +163,10 @@ def _take_files(bundle: Bundle, document: dict[str, Any], base: str | None, door
     assets = {}
     for key, asset in (document.get("assets") or {}).items():
         address = _absolute(base, str(asset.get("href", "")))
-        name = slug(urlsplit(address).path.rsplit("/", 1)[-1])
+        name = slug(split(address).path.rsplit("/", 1)[-1])
         number = 1
         while name in bundle.files:
-            number, name = number + 1, f"{number}-{slug(urlsplit(address).path.rsplit('/', 1)[-1])}"
+            number, name = number + 1, f"{number}-{slug(split(address).path.rsplit('/', 1)[-1])}"
         bundle.files[name] = folder / name
         door.download(address, bundle.files[name], limit_mb=door.settings.max_file_mb)
         assets[key] = {**asset, "href": f"./{name}"}
@@ -182,7 +182,7 @@ def _self(document: Mapping[str, Any]) -> str | None:
 
 
 def _absolute(base: str | None, href: str) -> str:
-    address = urljoin(base or "", href)
+    address = join(base or "", href)
     if not address.startswith(("http://", "https://")):
         raise OpenEOError(
             "ProcessParameterInvalid",

@@ -12,11 +12,10 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from openeo_backend.errors import OpenEOError
 from openeo_backend.net.door import Door
-from openeo_backend.net.policy import shown
+from openeo_backend.net.policy import shown, split
 from openeo_backend.observe.clock import timestamp
 
 #: Seconds for which a fetched document is used again.
@@ -97,7 +96,7 @@ class PinnedProcesses:
             raise OpenEOError(
                 "ProcessGraphComplexity", f"The graph uses more than {MOST_PINS} processes of other servers."
             )
-        host = urlsplit(url).netloc
+        host = split(url).netloc
         if host in self._silent:
             raise OpenEOError("UrlNotReachable", self._silent[host].message)
         try:

@@ -22,10 +22,13 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal
 
+from openeo_backend.observe.aside import aside
 from openeo_backend.sandbox.forkserver import Forks, own, pair, serve
 
 #: How often a waiting parent looks at cancellation and the deadline, in seconds.
 TICK = 0.25
+#: How much children give way to the processes that answer requests.
+NICENESS = 5
 #: How often starting a child is tried.
 STARTS = 3
 #: Longest wait for the end of a process that was killed, in seconds.
@@ -101,6 +104,7 @@ class Child:
         self.pid = 0
         self._is_idle = True
 
+    @aside()
     def work(
         self,
         target: str,
@@ -200,6 +204,7 @@ def memory_of(pid: int) -> float:
 
 def live(end: socket.socket) -> None:
     """The life of a child: it does what comes, until its parent closes its end, by will or by death."""
+    os.nice(NICENESS)
     channel = Connection(end.detach())
     tasks: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_listen, args=(channel, tasks), daemon=True).start()

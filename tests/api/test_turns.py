@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from openeo_backend.api.turns import FairPool, who_asks
+from openeo_backend.api.askers import Askers
+from openeo_backend.api.turns import FairPool
 
 
 @dataclass
@@ -37,16 +38,15 @@ def connect(sockets: ExitStack, user: str | None = None) -> Connection:
     return connection
 
 
-def test_who_asks_is_told_by_the_authorization(sockets: ExitStack) -> None:
-    found = [who_asks(connect(sockets, name).sock) for name in ("ada", "ada", "bob")]
-    assert found[0] == found[1] != found[2]
-    assert who_asks(connect(sockets).sock) is None
-    nobody = connect(sockets)
-    nobody.client.sendall(b"GET / HTTP/1.1\r\n\r\nAuthorization: in the body\r\n")
-    assert who_asks(nobody.sock) == b""
+@pytest.fixture
+def askers() -> Askers:
+    made = Askers()
+    for name in ("ada", "bob"):
+        made.learn(f"Bearer {name}", name)
+    return made
 
 
-def test_a_flood_waits_behind_itself_and_nobody_is_forgotten(sockets: ExitStack) -> None:
+def test_a_flood_waits_behind_itself_and_nobody_is_forgotten(sockets: ExitStack, askers: Askers) -> None:
     """Of four threads ada gets two; bob, who comes last, is served at once and ada's others after him."""
     gate, served, lock = threading.Event(), [], threading.Lock()
 
@@ -57,7 +57,7 @@ def test_a_flood_waits_behind_itself_and_nobody_is_forgotten(sockets: ExitStack)
             assert gate.wait(20)
         return name
 
-    with FairPool(4, 2) as pool:
+    with FairPool(4, 2, askers) as pool:
         flood = [pool.submit(serve, connect(sockets, "ada"), "ada") for _ in range(30)]
         bob = pool.submit(serve, connect(sockets, "bob"), "bob")
         assert bob.result(20) == "bob"
@@ -67,7 +67,7 @@ def test_a_flood_waits_behind_itself_and_nobody_is_forgotten(sockets: ExitStack)
     assert served.count("ada") == 30
 
 
-def test_turns_are_taken(sockets: ExitStack) -> None:
+def test_turns_are_taken(sockets: ExitStack, askers: Askers) -> None:
     """With one thread, two users are served by turns, whoever came first and however much."""
     gate, served = threading.Event(), []
 
@@ -75,7 +75,7 @@ def test_turns_are_taken(sockets: ExitStack) -> None:
         gate.wait(20)
         served.append(name)
 
-    with FairPool(1, 1) as pool:
+    with FairPool(1, 1, askers) as pool:
         calls = [pool.submit(serve, connect(sockets, name), name) for name in ["ada"] * 5 + ["bob"] * 2]
         gate.set()
         for call in calls:
@@ -84,13 +84,13 @@ def test_turns_are_taken(sockets: ExitStack) -> None:
     assert served.count("ada") == 5
 
 
-def test_silent_connections_do_not_keep_users_out(sockets: ExitStack) -> None:
+def test_silent_connections_do_not_keep_users_out(sockets: ExitStack, askers: Askers) -> None:
     stop = threading.Event()
 
     def serve(connection: Connection) -> bool:
         return connection.client.fileno() < 0 or stop.wait(20)
 
-    with FairPool(3, 2) as pool:
+    with FairPool(3, 2, askers) as pool:
         silent = [pool.submit(serve, connect(sockets)) for _ in range(10)]
         time.sleep(0.1)
         assert pool.submit(lambda connection: "ada", connect(sockets, "ada")).result(20) == "ada"
@@ -99,15 +99,15 @@ def test_silent_connections_do_not_keep_users_out(sockets: ExitStack) -> None:
         assert all(call.result(20) for call in silent)
 
 
-def test_failures_reach_who_waits(sockets: ExitStack) -> None:
+def test_failures_reach_who_waits(sockets: ExitStack, askers: Askers) -> None:
     def fail(connection: Connection) -> None:
         raise ValueError("no")
 
-    with FairPool(1, 1) as pool, pytest.raises(ValueError, match="no"):
+    with FairPool(1, 1, askers) as pool, pytest.raises(ValueError, match="no"):
         pool.submit(fail, connect(sockets, "ada")).result(20)
 
 
-def test_what_was_read_already_gets_its_turn_beside_a_flood(sockets: ExitStack) -> None:
+def test_what_was_read_already_gets_its_turn_beside_a_flood(sockets: ExitStack, askers: Askers) -> None:
     """Requests that came together with the one before them leave nothing on the connection to be seen."""
     stop = threading.Event()
 
@@ -115,7 +115,7 @@ def test_what_was_read_already_gets_its_turn_beside_a_flood(sockets: ExitStack) 
         stop.wait(0.01)
         return "done"
 
-    with FairPool(1, 1) as pool:
+    with FairPool(1, 1, askers) as pool:
         flood = [pool.submit(serve, connect(sockets, "ada")) for _ in range(60)]
         assert pool.submit(serve, connect(sockets)).result(20) == "done"
         assert not flood[-1].done()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import pyproj
 import pytest
+import rasterio
 
+from openeo_backend.cube.crs import read_crs
 from openeo_backend.cube.extent import parse_area, parse_crs
 from openeo_backend.cube.geometry import parse_geometries
 from openeo_backend.errors import OpenEOError
@@ -83,11 +87,47 @@ def test_no_values_fit_nothing(node: Any) -> None:
     assert answer.json == [None, None]
 
 
+def test_an_image_without_pixels_is_no_image(node: Any) -> None:
+    never = {"process_graph": {"c": {**call("eq", x=1, y=2), "result": True}}}
+    first = {"process_graph": {"f": {**call("first", data={"from_parameter": "data"}), "result": True}}}
+    graph = {
+        "load": LOAD,
+        "one": call("reduce_dimension", data=LOADED, dimension="t", reducer=first),
+        "r": {**call("filter_labels", data={"from_node": "one"}, dimension="x", condition=never), "result": True},
+    }
+    answer = node.ask("POST", "/result", json={"process": {"process_graph": graph}})
+    assert (answer.status_code, answer.json["code"]) == (400, "DataCubeEmpty")
+
+
 @pytest.mark.parametrize("path", ["/jobs/%00", "/process_graphs/a%00", "/jobs?limit=1&start=1~%00", "/result/logs/%00"])
 def test_nul_is_in_no_address(node: Any, path: str) -> None:
     """PostgreSQL would not take it."""
     answer = node.ask("GET", path)
     assert (answer.status_code, answer.json["code"]) == (400, "RequestInvalid")
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_times_before_and_after_all_years(node: Any, text: str) -> None:
+    """Their time in UTC is none that Python knows."""
+    answer = node.ask("GET", "/collections/SENTINEL2_L2A/items", query_string={"datetime": f"{text}/.."})
+    assert (answer.status_code, answer.json["code"]) == (400, "RequestInvalid")
+    load = {**call("load_collection", id="SENTINEL2_L2A", spatial_extent=None, temporal_extent=[text, None])}
+    problems = node.ask("POST", "/validation", json={"process_graph": {"l": {**load, "result": True}}}).json["errors"]
+    assert [problem["code"] for problem in problems] == ["ProcessParameterInvalid"]
+
+
+@pytest.mark.parametrize("url", ["http://[", "http://[::1", "http://a:99999999/", "http://a℀b.example/", "//["])
+def test_addresses_that_are_none(node: Any, url: str) -> None:
+    graphs = [
+        call("load_stac", url=url),
+        call("load_result", id=url),
+        {"process_id": "x", "namespace": url, "arguments": {}},
+    ]
+    for graph in graphs:
+        process = {"process_graph": {"a": {**graph, "result": True}}}
+        assert node.ask("POST", "/validation", json=process).status_code == 200
+        answer = node.ask("POST", "/result", json={"process": process})
+        assert 400 <= answer.status_code < 500, answer.text
 
 
 @pytest.mark.parametrize("value", ["P" + "9" * 5000 + "D", 10**400, float("nan"), "PT" + "9" * 16 + "S"], ids=range(4))
@@ -118,7 +158,51 @@ def test_areas_that_are_none(value: Any) -> None:
             assert error.code == "ProcessParameterInvalid"  # noqa: PT017
 
 
-@pytest.mark.parametrize("value", ["²", "9" * 5000, 10**400, "", "\x00"], ids=range(5))
+SHIFTED = """BOUNDCRS[SOURCECRS[GEOGCRS["a",DATUM["b",ELLIPSOID["c",6378137,298]],CS[ellipsoidal,2],AXIS["lat",north],
+AXIS["lon",east],ANGLEUNIT["degree",0.0174532925199433]]],TARGETCRS[GEOGCRS["d",DATUM["e",ELLIPSOID["f",6378137,298]],
+CS[ellipsoidal,2],AXIS["lat",north],AXIS["lon",east],ANGLEUNIT["degree",0.0174532925199433]]],ABRIDGEDTRANSFORMATION["x",
+METHOD["NTv2"],PARAMETERFILE["Latitude and longitude difference file","/dev/zero"]]]"""
+METHOD = {"name": "Latitude and longitude difference file", "value": "/dev/zero"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "+proj=utm +zone=32 +nadgrids=/dev/zero +type=crs",
+        "+proj=utm +zone=32 +nadgrids=@null,/dev/zero +type=crs",
+        "+proj=longlat +geoidgrids=/dev/zero +type=crs",
+        "+init=/dev/zero:a",
+        SHIFTED,
+        json.dumps(METHOD).replace("file", "\\u0066ile"),
+        METHOD,
+        5773,
+        4978,
+    ],
+)
+def test_t20_reference_systems_open_no_files(value: Any) -> None:
+    """PROJ reads files that a text names, and devices that have no end; heights and geocentric axes are no places."""
+    with pytest.raises(ValueError, match="refers to a file|neither geographic nor projected"):
+        read_crs(value)
+
+
+@pytest.mark.parametrize("code", [4326, 3857, 27700, 4979])
+@pytest.mark.filterwarnings("ignore:'\\+init")
+def test_reference_systems_in_all_their_forms(code: int) -> None:
+    known = pyproj.CRS(code)
+    for value in (
+        code,
+        str(code),
+        f"EPSG:{code}",
+        known.to_wkt(),
+        known.to_json_dict(),
+        rasterio.CRS.from_epsg(code).wkt,
+    ):
+        assert read_crs(value).epsg == code
+    assert read_crs("+proj=utm +zone=32 +nadgrids=@null").projected
+    assert read_crs("+init=epsg:4326").geographic
+
+
+@pytest.mark.parametrize("value", ["²", "9" * 5000, 10**400, "", "\x00", "GEOGCS[" * 10**5, "{" * 10**4], ids=range(7))
 def test_reference_systems_that_are_none(value: Any) -> None:
     with pytest.raises(OpenEOError):
         parse_crs(value)

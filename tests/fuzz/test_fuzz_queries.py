@@ -75,7 +75,7 @@ def test_queries(served: Any) -> None:
         query = {name: value.encode("utf-8", "replace").decode() for name, value in query.items()}
         members = {} if body is None else {"json": body}
         answer = client.open(filled(rule, id), method=method, query_string=query, headers=served.headers, **members)
-        assert answer.status_code < 500, (method, rule, id, query, answer.get_json())
+        assert answer.status_code < 500, (method, rule, id, query, answer.text)
         if answer.status_code >= 400 and method != "HEAD":
             assert answer.get_json()["code"]
 

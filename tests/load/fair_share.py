@@ -1,79 +1,108 @@
 """What one user's flood costs another: `python tests/load/fair_share.py`; docs/load.md records a run.
 
-Starts `openeo-backend serve` and measures how long a quiet user waits for metadata and for small synchronous
-requests: alone, and while another user sends as many of both as they can over many connections. Asked: at most twice
-as long. The exit status is 1 where that is not met.
+Starts `openeo-backend serve` and measures how long a quiet user waits for metadata, for a new job, for the validation
+of a graph and for a small synchronous request: alone, and while another user, in a process of their own, sends as many
+of these as they can over many connections. Both are measured in turns. Asked: at most twice as long. The exit status is
+1 where that is not met.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 import urllib.error
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from measure import PROCESS, Client, Report, milliseconds, serving
 
 BODY = {"process": PROCESS}
 
+#: A graph whose check takes a while.
+LARGE = {
+    "process_graph": {
+        f"n{number}": {"process_id": "add", "arguments": {"x": number, "y": {"from_node": f"n{max(0, number - 1)}"}}}
+        for number in range(1, 400)
+    }
+    | {"n0": {"process_id": "add", "arguments": {"x": 0, "y": 1}, "result": True}}
+}
+
+#: What the users do.
+ACTIONS: dict[str, tuple[str, str, Any]] = {
+    "list of jobs": ("GET", "/jobs?limit=20", None),
+    "collections": ("GET", "/collections", None),
+    "new job": ("POST", "/jobs", BODY),
+    "validation": ("POST", "/validation", PROCESS),
+    "synchronous": ("POST", "/result", BODY),
+}
+
+#: What the one who floods does.
+FLOOD = (*ACTIONS.values(), ("POST", "/validation", LARGE))
+
 #: Longest wait for a server that answers at all.
 WARM_UP_SECONDS = 240
 
 
-class Flood:
-    """A user who asks over many connections, and does not wait when told to."""
+def flood(root: str, name: str, connections: int) -> None:
+    """Ask over many connections, without waiting when told to, until the input ends; then tell what was answered."""
+    client, stop, statuses = Client(root, name), threading.Event(), Counter[int]()
 
-    def __init__(self, client: Client, connections: int) -> None:
-        self._client, self._stop = client, threading.Event()
-        self.statuses: Counter[int] = Counter()
-        actions = (lambda: client("GET", "/jobs?limit=20"), lambda: client("POST", "/result", BODY))
-        self._threads = [
-            threading.Thread(target=self._run, args=(actions[number % 2],), daemon=True)
-            for number in range(connections)
-        ]
-
-    def __enter__(self) -> Flood:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self, action: Callable[[], object]) -> None:
-        while not self._stop.is_set():
+    def run(action: tuple[str, str, Any]) -> None:
+        while not stop.is_set():
             try:
-                action()
-                self.statuses[200] += 1
+                client(*action)
+                statuses[200] += 1
             except urllib.error.HTTPError as error:
-                self.statuses[error.code] += 1
+                statuses[error.code] += 1
+
+    threads = [threading.Thread(target=run, args=(FLOOD[n % len(FLOOD)],), daemon=True) for n in range(connections)]
+    for thread in threads:
+        thread.start()
+    print("begun", flush=True)
+    sys.stdin.read()
+    stop.set()
+    for thread in threads:
+        thread.join(30)
+    print(json.dumps(statuses))
 
 
-def waits(client: Client, seconds: float) -> tuple[list[float], list[float], int]:
-    """Sorted waits for metadata and for synchronous requests, and how many of these were refused."""
-    metadata, computed, refused = [], [], 0
+@contextmanager
+def flooded(root: str, connections: int, statuses: Counter[str]) -> Iterator[None]:
+    command = [sys.executable, __file__, "--flood", root, "--connections", str(connections)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == "begun\n"
+        time.sleep(1)
+        yield
+        other.stdin.close()
+        statuses.update(json.loads(other.stdout.read()))
+
+
+def waits(client: Client, seconds: float, note: Callable[[str, float], None]) -> int:
+    """Note waits for each action in turn; how many were refused."""
+    refused = 0
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
-        before = time.perf_counter()
-        client("GET", "/jobs?limit=20")
-        metadata.append(time.perf_counter() - before)
-        before = time.perf_counter()
-        try:
-            client("POST", "/result", BODY)
-            computed.append(time.perf_counter() - before)
-        except urllib.error.HTTPError as error:
-            if error.code != 429:
-                raise
-            refused += 1
-    return sorted(metadata), sorted(computed), refused
+        for name, action in ACTIONS.items():
+            before = time.perf_counter()
+            try:
+                client(*action)
+                note(name, time.perf_counter() - before)
+            except urllib.error.HTTPError as error:
+                if error.code != 429:
+                    raise
+                refused += 1
+    return refused
 
 
 def warm_up(client: Client) -> None:
@@ -87,29 +116,37 @@ def warm_up(client: Client) -> None:
             if time.monotonic() > end or (isinstance(error, urllib.error.HTTPError) and error.code != 429):
                 raise
         time.sleep(1)
-    waits(client, 2)
+    waits(client, 2, lambda name, seconds: None)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--connections", type=int, default=20, help="of the user who floods")
-    parser.add_argument("--seconds", type=float, default=20, help="length of each part")
+    parser.add_argument("--seconds", type=float, default=8, help="length of each part")
+    parser.add_argument("--rounds", type=int, default=3, help="parts alone and beside the flood, in turns")
+    parser.add_argument("--flood", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    report = Report()
+    if options.flood:
+        flood(options.flood, "bob", options.connections)
+        return 0
+    report, statuses, refused = Report(), Counter[str](), 0
+    alone: dict[str, list[float]] = {name: [] for name in ACTIONS}
+    beside: dict[str, list[float]] = {name: [] for name in ACTIONS}
     with tempfile.TemporaryDirectory(prefix="openeo-share-") as folder, serving(Path(folder)) as root:
-        quiet, loud = Client(root, "ada"), Client(root, "bob")
+        quiet = Client(root, "ada")
         warm_up(quiet)
-        alone = waits(quiet, options.seconds)
-        with Flood(loud, options.connections) as flood:
-            time.sleep(1)
-            beside = waits(quiet, options.seconds)
-    for name, before, after in (("metadata", alone[0], beside[0]), ("synchronous", alone[1], beside[1])):
+        for _ in range(options.rounds):
+            waits(quiet, options.seconds, lambda name, seconds: alone[name].append(seconds))
+            with flooded(root, options.connections, statuses):
+                refused += waits(quiet, options.seconds, lambda name, seconds: beside[name].append(seconds))
+    for name in ACTIONS:
+        before, after = sorted(alone[name]), sorted(beside[name])
         factor = statistics.median(after) / statistics.median(before) if before and after else float("inf")
         report.add(f"{name}, alone", milliseconds(before), "", True)
         found = f"{milliseconds(after)}: {factor:.1f} times as long" if after else "none"
         report.add(f"{name}, beside a flood", found, "at most twice", factor <= 2)
-    report.add("refused of the quiet user", str(beside[2]), "none", beside[2] == 0)
-    report.add("answers to the flood", str(dict(flood.statuses)), "", True)
+    report.add("refused of the quiet user", str(refused), "none", refused == 0)
+    report.add("answers to the flood", str(dict(statuses)), "", True)
     print(report.table())
     return 0 if all(met for *_, met in report.rows) else 1
 
