@@ -261,7 +261,8 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise OpenEOError("ProcessParameterInvalid", f"The option nodata is {text[:80]!r}, which is no number.") from None
+        message = f"The option nodata is {text[:80]!r}, which is no number."
+        raise OpenEOError("ProcessParameterInvalid", message) from None
 
 
 def _default_nodata(cube: Cube, dtype: np.dtype) -> float | None:
