@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+import math
+import uuid
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal, cast
 
 import dask.array as da
 import numpy as np
 import xarray as xr
+from dask.highlevelgraph import HighLevelGraph
 from scipy import ndimage
 
+from openeo_backend.cube.compiled import kernels
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.grid import horizontal
+from openeo_backend.cube.joining import covering, join, slices
 
 Border = Literal["edge", "symmetric", "reflect", "wrap"]
 
@@ -45,12 +51,14 @@ def map_focal(
     if isinstance(values, da.Array):
         result: Any = _map_lazy(values, function, depths, border, dtype, fixed)
     else:
-        result = function(_padded(np.asarray(values), depths, border), **fixed).astype(dtype, copy=False)
+        pads = [(depth, depth) for depth in depths]
+        result = function(_padded(np.asarray(values), pads, border), **fixed).astype(dtype, copy=False)
     return ordered.copy(data=result).transpose(*data.dims)
 
 
-def _padded(values: np.ndarray, depths: tuple[int, int], border: Border | float | bool) -> np.ndarray:
-    widths = [(0, 0)] * (values.ndim - 2) + [(depth, depth) for depth in depths]
+def _padded(values: np.ndarray, pads: Sequence[tuple[int, int]], border: Border | float | bool) -> np.ndarray:
+    """The values with some more rows and columns on each side."""
+    widths = [(0, 0)] * (values.ndim - 2) + list(pads)
     if isinstance(border, str):
         return np.pad(values, widths, mode=border)
     return np.pad(values, widths, mode="constant", constant_values=border)
@@ -64,75 +72,80 @@ def _map_lazy(
     dtype: Any,
     fixed: dict[str, Any],
 ) -> da.Array:
-    meta = np.empty((0,) * values.ndim, dtype=dtype)
-    # borders that repeat the data far away, or more than the data, are simplest in one block
-    whole = tuple(depth >= size for depth, size in zip(depths, values.shape[-2:], strict=True))
-    if any(whole) or values.numblocks[-2:] == (1, 1):
-        values = values.rechunk({values.ndim - 2: -1, values.ndim - 1: -1})
-        return da.map_blocks(_one_block, values, function, depths, border, fixed, dtype=dtype, meta=meta)
-    chunks = values.chunks
-    least = tuple(max(2 * depth, 1) for depth in depths)
-    values = values.rechunk(
-        (*chunks[:-2], *(_at_least(own, size) for own, size in zip(chunks[-2:], least, strict=True)))
-    )
-    chunks = values.chunks
-    widths = [(0, 0)] * (values.ndim - 2) + [(depth, depth) for depth in depths]
-    if isinstance(border, str):
-        padded = da.pad(values, widths, mode=border)
+    if border == "wrap":  # what is beyond one edge lies at the other
+        widths = [(0, 0)] * (values.ndim - 2) + [(depth, depth) for depth in depths]
+        source, offsets = da.pad(values, widths, mode="wrap"), depths
     else:
-        padded = da.pad(values, widths, mode="constant", constant_values=border)
-    # the padding joins the outer blocks, so that blocks and their results correspond
-    grown = [
-        (own[0] + 2 * depth,) if len(own) == 1 else (own[0] + depth, *own[1:-1], own[-1] + depth)
-        for own, depth in zip(chunks[-2:], depths, strict=True)
-    ]
-    padded = padded.rechunk((*chunks[:-2], *grown))
-    overlap = {values.ndim - 2: depths[0], values.ndim - 1: depths[1]}
-    shared = da.overlap.overlap(padded, depth=overlap, boundary=dict.fromkeys(overlap, "none"), allow_rechunk=False)
-    return shared.map_blocks(_call, function, fixed, dtype=dtype, meta=meta, chunks=chunks)
+        source, offsets = values, (0, 0)
+    if any(depth >= size for depth, size in zip(depths, values.shape[-2:], strict=True)):
+        # borders that repeat more than the data are simplest in one block
+        values = values.rechunk({values.ndim - 2: -1, values.ndim - 1: -1})
+        source = source.rechunk({values.ndim - 2: -1, values.ndim - 1: -1})
+    name = f"focal-{uuid.uuid4().hex}"
+    tasks: dict[Any, Any] = {}
+    for index in np.ndindex(*values.numblocks):
+        keys, cuts, pads = [], [], []
+        for axis, depth, offset in zip((values.ndim - 2, values.ndim - 1), depths, offsets, strict=True):
+            place = slices(values.chunks[axis])[index[axis]]
+            start, stop = place.start + offset - depth, place.stop + offset + depth
+            part = slice(max(start, 0), min(stop, source.shape[axis]))
+            numbers, first = covering(source.chunks[axis], part)
+            keys.append(numbers)
+            cuts.append(slice(part.start - first, part.stop - first))
+            pads.append((part.start - start, stop - part.stop))
+        blocks = [[(source.name, *index[:-2], row, column) for column in keys[1]] for row in keys[0]]
+        tasks[name, *index] = (_focal_block, blocks, tuple(cuts), pads, border, partial(function, **fixed))
+    graph = HighLevelGraph.from_collections(name, tasks, dependencies=cast(Any, [source]))
+    return da.Array(graph, name, chunks=values.chunks, dtype=dtype)
 
 
-def _at_least(chunks: tuple[int, ...], size: int) -> tuple[int, ...]:
-    """Chunks joined with their neighbours until each has at least `size` pixels."""
-    joined: list[int] = []
-    for length in chunks:
-        if joined and (joined[-1] < size or length < size):
-            joined[-1] += length
-        else:
-            joined.append(length)
-    return tuple(joined)
-
-
-def _one_block(
-    values: np.ndarray,
-    function: Callable[..., np.ndarray],
-    depths: tuple[int, int],
+def _focal_block(
+    blocks: Sequence[Sequence[np.ndarray]],
+    cut: tuple[slice, slice],
+    pads: Sequence[tuple[int, int]],
     border: Border | float | bool,
-    fixed: dict[str, Any],
+    function: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    return function(_padded(values, depths, border), **fixed)
-
-
-def _call(values: np.ndarray, function: Callable[..., np.ndarray], fixed: dict[str, Any]) -> np.ndarray:
-    return function(values, **fixed)
+    values = join(blocks, cut)
+    return function(_padded(values, pads, border) if any(map(any, pads)) else values)
 
 
 # -- functions for map_focal ----------------------------------------------------------------------------
 
 
-def weigh(values: np.ndarray, kernel: np.ndarray, factor: float) -> np.ndarray:
-    """The sum of the neighbours times their weights, times `factor`; margins as wide as half the kernel."""
-    trim = (..., *(slice(size // 2, length - size // 2) for size, length in _lengths(values, kernel)))
+def weigh(values: np.ndarray, kernel: np.ndarray, factor: float, replacement: float) -> np.ndarray:
+    """The sum of the neighbours times their weights, times `factor`; margins as wide as half the kernel.
+
+    :param replacement: what values that are not finite count as.
+    """
     weights = kernel.astype("float64") * factor
-    if kernel.size > _DIRECT:
+    stencil = kernels("openeo_backend.cube.stencil") if kernel.size <= _DIRECT else None
+    if stencil is None:
+        return _weigh(values, weights, replacement)
+    planes = np.ascontiguousarray(values).reshape(math.prod(values.shape[:-2]), *values.shape[-2:])
+    shape = tuple(length - size + 1 for size, length in _lengths(values, kernel))
+    out = np.empty((len(planes), *shape), values.dtype)
+    stencil.weigh(planes, weights, replacement, out)
+    return out.reshape(*values.shape[:-2], *shape)
+
+
+def _weigh(values: np.ndarray, weights: np.ndarray, replacement: float) -> np.ndarray:
+    """The same by scipy, for large kernels and where nothing can be compiled."""
+    trim = (..., *(slice(size // 2, length - size // 2) for size, length in _lengths(values, weights)))
+    clean = np.where(np.isfinite(values), values, values.dtype.type(replacement))
+    if weights.size > _DIRECT:
         from scipy import signal  # takes a quarter of a second, which most processes need not wait for
 
         flipped = weights[::-1, ::-1].reshape((1,) * (values.ndim - 2) + weights.shape)
-        return signal.fftconvolve(values.astype("float64"), flipped, mode="same", axes=(-2, -1))[trim].astype(
-            values.dtype
-        )
+        found = signal.fftconvolve(clean.astype("float64"), flipped, mode="same", axes=(-2, -1))
+        return np.asarray(found[trim]).astype(values.dtype)
     shaped = weights.reshape((1,) * (values.ndim - 2) + weights.shape)
-    return np.asarray(ndimage.correlate(values, shaped, mode="constant", output=values.dtype)[trim])
+    return np.asarray(ndimage.correlate(clean, shaped, mode="constant", output=values.dtype)[trim])
+
+
+def warm() -> None:
+    """Compile, or load what was compiled before, so that children of this process need not."""
+    weigh(np.zeros((1, 3, 3), "float32"), np.ones((3, 3)), 1.0, 0.0)
 
 
 def _lengths(values: np.ndarray, kernel: np.ndarray) -> list[tuple[int, int]]:

@@ -29,6 +29,7 @@ from openeo_backend.cube.compatible import same_grid
 from openeo_backend.cube.compiled import kernels
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.grid import horizontal, need_geobox, pixel_centers, transformer, with_grid
+from openeo_backend.cube.joining import covering, join, slices
 from openeo_backend.cube.nodata import nullable, to_float
 from openeo_backend.cube.positions import control
 from openeo_backend.cube.storage import Storage
@@ -301,8 +302,8 @@ def _lazy(data: da.Array, step: _Step) -> da.Array:
     )
     name = f"warp-{uuid.uuid4().hex}"
     tasks: dict[Any, Any] = {}
-    for row, rows in enumerate(_slices(target_chunks[0])):
-        for column, columns in enumerate(_slices(target_chunks[1])):
+    for row, rows in enumerate(slices(target_chunks[0])):
+        for column, columns in enumerate(slices(target_chunks[1])):
             block = (rows, columns)
             window = step.window(block)
             for lead in np.ndindex(*(len(chunks) for chunks in lead_chunks)):
@@ -312,8 +313,8 @@ def _lazy(data: da.Array, step: _Step) -> da.Array:
                     shape = (*lead_shape, rows.stop - rows.start, columns.stop - columns.start)
                     tasks[key] = (np.full, shape, step.storage.null, data.dtype)
                     continue
-                row_blocks = _covering(data.chunks[-2], window[0])
-                column_blocks = _covering(data.chunks[-1], window[1])
+                row_blocks = covering(data.chunks[-2], window[0])
+                column_blocks = covering(data.chunks[-1], window[1])
                 keys = [[(data.name, *lead, r, c) for c in column_blocks[0]] for r in row_blocks[0]]
                 cut = tuple(
                     slice(part.start - offset, part.stop - offset)
@@ -325,28 +326,10 @@ def _lazy(data: da.Array, step: _Step) -> da.Array:
 
 
 def _warp_block(blocks: Sequence[Sequence[np.ndarray]], cut: tuple[slice, slice], step: _Step) -> np.ndarray:
-    edges = [np.cumsum([0, *(row[0].shape[-2] for row in blocks)]), np.cumsum([0, *(b.shape[-1] for b in blocks[0])])]
-    parts = []
-    for top, row in zip(edges[0], blocks, strict=False):
-        rows = slice(max(cut[0].start - top, 0), max(cut[0].stop - top, 0))
-        columns = [slice(max(cut[1].start - left, 0), max(cut[1].stop - left, 0)) for left in edges[1][:-1]]
-        parts.append([block[..., rows, own] for block, own in zip(row, columns, strict=True)])
-    joined = [np.concatenate(row, axis=-1) if len(row) > 1 else row[0] for row in parts]
-    return step.run(np.asarray(np.concatenate(joined, axis=-2) if len(joined) > 1 else joined[0]))
+    return step.run(join(blocks, cut))
 
 
 def _cut(size: int, chunks: tuple[int, ...], scale: float) -> tuple[int, ...]:
     """Chunks of the target that take about as much of the source as its own chunks."""
     edge = int(min(max(max(chunks) * scale, EDGES[0]), EDGES[1]))
     return tuple(min(edge, size - start) for start in range(0, size, edge))
-
-
-def _slices(chunks: tuple[int, ...]) -> list[slice]:
-    ends = np.cumsum(chunks).tolist()
-    return [slice(end - length, end) for end, length in zip(ends, chunks, strict=True)]
-
-
-def _covering(chunks: tuple[int, ...], part: slice) -> tuple[list[int], int]:
-    """Indices of the chunks that a part touches, and where the first of them begins."""
-    found = [i for i, own in enumerate(_slices(chunks)) if own.start < part.stop and part.start < own.stop]
-    return found, _slices(chunks)[found[0]].start

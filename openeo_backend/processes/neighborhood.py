@@ -47,10 +47,11 @@ def apply_kernel(
             hint=f"Give a number or one of: {', '.join(BORDERS)}.",
         )
     numbers = to_float(data)
-    clean = numbers.data.where(np.isfinite(numbers.data), numbers.data.dtype.type(replace_invalid))
     beyond: Border | float = BORDERS[border] if isinstance(border, str) else float(border)
     depth = (weights.shape[0] // 2, weights.shape[1] // 2)
-    result = map_focal(data, clean, weigh, depth, beyond, clean.dtype, kernel=weights, factor=float(factor))
+    values = numbers.data
+    fixed = {"kernel": weights, "factor": float(factor), "replacement": float(values.dtype.type(replace_invalid))}
+    result = map_focal(data, values, weigh, depth, beyond, values.dtype, **fixed)
     return numbers.patch(data=result)
 
 

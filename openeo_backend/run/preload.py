@@ -7,19 +7,23 @@ from importlib import import_module
 
 import openeo_backend.run.child  # noqa: F401
 from openeo_backend.catalog import unpack
-from openeo_backend.cube import blank, order, ternary, warp
+from openeo_backend.cube import blank, focal, order, ternary, warp
 from openeo_backend.ml import trees
 from openeo_backend.processes.registry import Registry
 
 _MODULES = ("scipy.ndimage", "scipy.signal", "netCDF4", "scipy.interpolate", "pyarrow.parquet", "sklearn.ensemble")
 #: What only some children need: the fork server does it while nobody asks it for children.
-LATER: tuple[Callable[[], object], ...] = (warp.warm, *(partial(import_module, name) for name in _MODULES), trees.warm)
+LATER: tuple[Callable[[], object], ...] = (
+    warp.warm,
+    focal.warm,
+    *(partial(import_module, name) for name in _MODULES),
+    trees.warm,
+)
 
 Registry.predefined()
 order.warm()
 blank.warm()
 ternary.warm()
-trees.warm()
 unpack.warm()
 
 # children share what is imported here, and have nothing to collect in it
