@@ -110,6 +110,9 @@ class CatalogSettings(Section):
     """S3 buckets that items may refer to, read with the AWS_* credentials of the environment."""
     max_items: int = 20_000
     """Most items one load may use."""
+    search_kept_seconds: float = 60
+    """How long what a STAC API answered to a search is used again, by a process that computes several small requests
+    or shows items."""
     search_seconds: float = 300
     """Longest time of one search, or of reading the documents of a catalog."""
     summaries: Literal["all", "federated"] = "all"

@@ -11,6 +11,7 @@ from openeo_backend.catalog.documents import Documents, Door
 from openeo_backend.catalog.hrefs import is_url
 from openeo_backend.catalog.item import Item, read_item
 from openeo_backend.catalog.own import perhaps_later
+from openeo_backend.catalog.searches import Searches
 from openeo_backend.catalog.sources import (
     FixedSource,
     Source,
@@ -26,14 +27,16 @@ from openeo_backend.net.policy import shown, split
 from openeo_backend.settings import SettingsError
 
 
-def open_source(address: str, door: Door, most: int, seconds: float = 300) -> Source:
+def open_source(address: str, door: Door, most: int, seconds: float = 300, kept: float = 0) -> Source:
     """The source at a path or URL that the operator gave.
+
+    :param kept: seconds for which results of searches are used again.
 
     :raises SettingsError: one line telling what is wrong with it.
     """
     try:
         if is_url(address):
-            return _of(address, Documents(door, seconds=seconds), most)
+            return _of(address, Documents(door, seconds=seconds), most, kept)
         path = Path(address).expanduser().resolve()
         if path.is_dir():
             path = next((path / name for name in ("catalog.json", "collection.json") if (path / name).exists()), path)
@@ -44,11 +47,11 @@ def open_source(address: str, door: Door, most: int, seconds: float = 300) -> So
         raise SettingsError(f"the STAC catalog {address} cannot be used: {error.message}") from error
 
 
-def _of(address: str, documents: Documents, most: int) -> Source:
+def _of(address: str, documents: Documents, most: int, kept: float = 0) -> Source:
     document = documents.read(address)
     kind = document.get("type")
     if kind in ("Catalog", None) and is_api(document):
-        return ApiSource(documents, address, document)
+        return ApiSource(documents, address, document, searches=Searches(kept, most))
     if kind not in ("Catalog", "Collection") or not document.get("id"):
         raise SettingsError(f"{address} is not a STAC catalog, collection or API (its type is {kind!r})")
     source = StaticSource(documents, address, document, most)

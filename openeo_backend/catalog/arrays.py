@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,12 +51,19 @@ _FAILURES = (OSError, ValueError, KeyError, TypeError, RuntimeError, IndexError,
 
 def array_kind(asset: Mapping[str, Any]) -> Kind | None:
     """Whether an asset is read by this module, by its media type or else its name."""
-    media, path = str(asset.get("type") or ""), str(asset.get("href") or "").split("?", 1)[0]
-    if _NETCDF.match(media) or (not media and path.lower().endswith(".nc")):
+    media = str(asset.get("type") or "")
+    if media not in ("", "application/zip"):
+        return _kind_of(media)
+    path = str(asset.get("href") or "").split("?", 1)[0]
+    if not media and path.lower().endswith(".nc"):
         return "netcdf"
-    if _ZARR.match(media) or (media in ("", "application/zip") and _ZARR_PATH.search(path)):
-        return "zarr"
-    return None
+    return "zarr" if _ZARR_PATH.search(path) else None
+
+
+@lru_cache(maxsize=1024)
+def _kind_of(media: str) -> Kind | None:
+    """What a media type says."""
+    return "netcdf" if _NETCDF.match(media) else "zarr" if _ZARR.match(media) else None
 
 
 class ArrayError(Exception):

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from openeo_backend.catalog.arrays import array_kind
@@ -59,14 +60,34 @@ def is_raster(asset: Mapping[str, Any]) -> bool:
         return True
     media = asset.get("type")
     if media:
-        return bool(_RASTER.search(str(media)))
+        return _is_picture(str(media))
     if asset.get("href"):
         return bool(_RASTER_FILE.search(str(asset["href"])))
     return any(asset.get(key) for key in ("bands", "eo:bands", "raster:bands"))
 
 
-def asset_bands(key: str, asset: Mapping[str, Any]) -> list[AssetBand]:
-    """All bands of an asset (also of a member of `item_assets`), in the order of the file."""
+@lru_cache(maxsize=1024)
+def _is_picture(media: str) -> bool:
+    return bool(_RASTER.search(media))
+
+
+def asset_bands(key: str, asset: Mapping[str, Any]) -> Sequence[AssetBand]:
+    """All bands of an asset (also of a member of `item_assets`), in the order of the file.
+
+    Of assets that say the same these are the same objects: most items of a collection do.
+    """
+    return _described(key, _Said({name: asset[name] for name in _SAYING if name in asset}))
+
+
+class _Said(dict[str, Any]):
+    """What an asset says about its bands; hashed by what it says."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(repr(self))
+
+
+@lru_cache(maxsize=4096)
+def _described(key: str, asset: _Said) -> Sequence[AssetBand]:
     merged = _merge_bands(asset)
     roles = {str(role) for role in asset.get("roles") or ()}
     aside = bool(roles & _ASIDE) and "data" not in roles
@@ -92,13 +113,17 @@ def asset_bands(key: str, asset: Mapping[str, Any]) -> list[AssetBand]:
                 aside=aside,
             )
         )
-    return found
+    return tuple(found)
 
 
 _INHERITED = (
     *("data_type", "nodata", "unit", "gsd", "raster:scale", "raster:offset", "raster:spatial_resolution"),
     *("eo:common_name", "eo:center_wavelength", "eo:full_width_half_max"),
 )
+
+
+#: Members of an asset that say something about its bands.
+_SAYING = ("raster:bands", "eo:bands", "bands", "roles", *_INHERITED)
 
 
 def _merge_bands(asset: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -177,9 +202,13 @@ def collection_bands(collection: Mapping[str, Any], items: Iterable[Item] = ()) 
         if entry.get("name"):
             summarised.append(str(entry["name"]))
             note(asset_bands(str(entry["name"]), {"bands": [entry]})[0])
+    seen: dict[tuple[int, float], AssetBand] = {}
     for item in items:
         for band in item_bands(item).values():
             _, offset = linear(band, item)
+            if (id(band), offset) in seen:  # another item said the same
+                continue
+            seen[id(band), offset] = band
             note(replace(band, offset=offset if offset or band.offset is not None else None))
     named = [str(name) for name in _dimension_values(collection)]
     order = [*named, *summarised, *known]

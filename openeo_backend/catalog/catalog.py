@@ -30,6 +30,7 @@ from openeo_backend.catalog.published import Published
 from openeo_backend.catalog.queryables import queryables
 from openeo_backend.catalog.request import LoadRequest, Surroundings
 from openeo_backend.catalog.search import Search, find, no_data
+from openeo_backend.catalog.searches import uncollected
 from openeo_backend.catalog.series import Series
 from openeo_backend.catalog.sources import ItemQuery, Source, links
 from openeo_backend.catalog.summaries import federated
@@ -68,7 +69,10 @@ class Catalog:
         self._results = results
         self._viewer = Viewer()
         self._handles = Handles(door, keeps=True)
-        opened = [open_source(address, door, settings.max_items, settings.search_seconds) for address in sources]
+        opened = [
+            open_source(address, door, settings.max_items, settings.search_seconds, settings.search_kept_seconds)
+            for address in sources
+        ]
         self._sources = [Published(source, settings.collections) for source in opened]
         self._places = [place_of(address) for address in sources]
         if settings.exports:
@@ -168,7 +172,8 @@ class Catalog:
         """
         self.require(id)
         source = self._source(id)
-        return self._load(source, id, request, env, source.settings(id), None if source.grows else self._handles)
+        with uncollected():
+            return self._load(source, id, request, env, source.settings(id), None if source.grows else self._handles)
 
     def least(self, id: str, request: LoadRequest, hint: LoadHints) -> Least | None:
         """The least that loading a collection reads, told without searching items; None where that is not known.

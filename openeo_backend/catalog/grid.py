@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -41,11 +42,22 @@ def asset_crs(item: Item, asset: Mapping[str, Any]) -> CRS | None:
             value = members.get(name)
             if value:
                 try:
-                    return read_crs(value)
+                    return _crs(value) if isinstance(value, int | str) else read_crs(value)
                 except ValueError as error:
                     told = f"The {name} of the STAC item '{item.id}' is no reference system: {str(value)[:80]!r}."
                     raise OpenEOError("FileContentInvalid", told) from error
     return None
+
+
+@lru_cache(maxsize=1024)
+def _crs(code: int | str) -> CRS:
+    return read_crs(code)
+
+
+@lru_cache(maxsize=1024)
+def _grid(shape: tuple[int, int], transform: tuple[float, ...], crs: CRS) -> GeoBox:
+    """A grid; one object for all that are the same, which are many."""
+    return GeoBox(shape, Affine(*transform), crs)
 
 
 def asset_grid(item: Item, asset: Mapping[str, Any]) -> GeoBox | None:
@@ -54,7 +66,7 @@ def asset_grid(item: Item, asset: Mapping[str, Any]) -> GeoBox | None:
     for members in (asset, item.properties):
         transform, shape = members.get("proj:transform"), members.get("proj:shape")
         if transform and shape and crs is not None:
-            return GeoBox((int(shape[0]), int(shape[1])), Affine(*[float(v) for v in transform[:6]]), crs)
+            return _grid((int(shape[0]), int(shape[1])), tuple(float(v) for v in transform[:6]), crs)
         if transform or shape:
             return None
     return None

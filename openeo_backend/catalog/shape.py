@@ -16,6 +16,8 @@ from openeo_backend.net.policy import shown
 #: Most levels of objects and arrays in a document.
 MOST_LEVELS = 60
 
+_NESTING = (dict, list)
+
 Shape = Callable[[Any], str | None]
 """Tells what is wrong with a value: `: not a text` or, of a member, `.name: not a text`; None where nothing is."""
 
@@ -43,8 +45,12 @@ def _too_deep(document: Any) -> str | None:
         below += 1
         if below > MOST_LEVELS:
             return f": it is nested more than {MOST_LEVELS} levels deep"
-        values = [value for entry in level for value in (entry.values() if isinstance(entry, dict) else entry)]
-        level = [value for value in values if isinstance(value, dict | list)]
+        level = [
+            value
+            for entry in level
+            for value in (entry.values() if isinstance(entry, dict) else entry)
+            if isinstance(value, _NESTING)
+        ]
     return None
 
 
@@ -100,12 +106,12 @@ def _members(shapes: Mapping[str, Shape], *required: str) -> Shape:
     def check(value: Any) -> str | None:
         if not isinstance(value, dict):
             return ": not an object"
-        for name, shape in shapes.items():
-            entry = value.get(name)
-            if entry is None:
-                if name in required:
-                    return f".{name}: missing"
-            elif (problem := shape(entry)) is not None:
+        for name in required:
+            if value.get(name) is None:
+                return f".{name}: missing"
+        for name, entry in value.items():  # mostly far fewer than there are shapes
+            shape = shapes.get(name)
+            if shape is not None and entry is not None and (problem := shape(entry)) is not None:
                 return f".{name}{problem}"
         return None
 

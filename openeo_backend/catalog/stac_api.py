@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from threading import Lock
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -15,6 +16,7 @@ from openeo_backend.catalog.documents import Documents
 from openeo_backend.catalog.fresh import Fresh
 from openeo_backend.catalog.hrefs import resolve
 from openeo_backend.catalog.item import Item, read_item
+from openeo_backend.catalog.searches import Found, Searches, uncollected
 from openeo_backend.catalog.shape import is_collection
 from openeo_backend.catalog.sources import ItemQuery, enrich, links, too_many
 from openeo_backend.cube.extent import Interval
@@ -34,19 +36,26 @@ class ApiSource:
 
     :param document: the landing page read from `address`.
     :param only: ids to which the source is restricted.
+    :param searches: where results of searches are kept; by default they are not.
     """
 
     def __init__(
-        self, documents: Documents, address: str, document: Mapping[str, Any], only: list[str] | None = None
+        self,
+        documents: Documents,
+        address: str,
+        document: Mapping[str, Any],
+        only: list[str] | None = None,
+        searches: Searches | None = None,
     ) -> None:
+        self._searches = searches or Searches(0, 0)
         self.root = None
         self._documents = documents
         self._address = address
         self._only = only
         self._conforms = [str(c) for c in document.get("conformsTo") or ()]
-        searches = [link for link in document["links"] if link.get("rel") == "search"]
-        self._posts = any(str(link.get("method", "GET")).upper() == "POST" for link in searches)
-        self._search = resolve(address, str(searches[0]["href"])).split("?", 1)[0]
+        offered = [link for link in document["links"] if link.get("rel") == "search"]
+        self._posts = any(str(link.get("method", "GET")).upper() == "POST" for link in offered)
+        self._search = resolve(address, str(offered[0]["href"])).split("?", 1)[0]
         self._data = (links(document, address, "data") or [f"{address.rstrip('/')}/collections"])[0].split("?", 1)[0]
         self._collections = Fresh(self._read_collections)
         self._lock = Lock()
@@ -108,6 +117,19 @@ class ApiSource:
 
     def items(self, id: str, query: ItemQuery) -> list[Item]:
         body = self._body(id, query)
+        asked = json.dumps([body, query.most], sort_keys=True)
+        found = self._searches.get(asked, lambda: self._find(id, body, query))
+        for message in found.told:
+            query.tell(message)
+        return list(found.items)
+
+    def _find(self, id: str, body: dict[str, Any], query: ItemQuery) -> Found:
+        told: list[str] = []
+        query = replace(query, tell=told.append)
+        with uncollected():
+            return Found(self._search_with_filter(id, body, query), told)
+
+    def _search_with_filter(self, id: str, body: dict[str, Any], query: ItemQuery) -> list[Item]:
         try:
             return self._found(id, body, query)
         except OpenEOError as error:
