@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 
 from openeo_backend.errors import OpenEOError
 
@@ -29,7 +28,7 @@ def read_basic(header: str | None) -> tuple[str, str]:
         )
     try:
         text = base64.b64decode(credentials.strip(), validate=True).decode("utf-8")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no Base64, or no UTF-8
         text = ""
     name, colon, password = text.partition(":")
     if not colon or not name or not name.isprintable():

@@ -99,6 +99,12 @@ def test_an_image_without_pixels_is_no_image(node: Any) -> None:
     assert (answer.status_code, answer.json["code"]) == (400, "DataCubeEmpty")
 
 
+@pytest.mark.parametrize("credentials", ["\x80", "é=", "====", "YTp\xff", "gICA"])
+def test_credentials_that_are_none(node: Any, credentials: str) -> None:
+    answer = node.ask("GET", "/credentials/basic", headers={"Authorization": f"Basic {credentials}"})
+    assert (answer.status_code, answer.json["code"]) == (403, "CredentialsInvalid")
+
+
 @pytest.mark.parametrize("path", ["/jobs/%00", "/process_graphs/a%00", "/jobs?limit=1&start=1~%00", "/result/logs/%00"])
 def test_nul_is_in_no_address(node: Any, path: str) -> None:
     """PostgreSQL would not take it."""

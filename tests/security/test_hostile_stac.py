@@ -120,6 +120,9 @@ class Shelf:
     def tunnel(self) -> str:
         raise OpenEOError("UrlNotReachable", "No file is read here.")
 
+    def request(self, method: str, url: str, **members: Any) -> Any:
+        raise OpenEOError("UrlNotReachable", "No file is read here.")
+
 
 class Surroundings:
     hint = LoadHints()
