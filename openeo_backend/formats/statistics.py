@@ -7,6 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from openeo_backend.cube.compiled import kernels
+
+#: Types whose values are exact as float64.
+_COMPILED = frozenset({"int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"})
+
 
 @dataclass
 class Statistics:
@@ -48,9 +53,37 @@ class Statistics:
 
 def measure(values: np.ndarray, nodata: float | None) -> Statistics:
     """Statistics of one array; NaN and `nodata` are not valid."""
+    if nodata is not None and math.isnan(nodata):
+        nodata = None
+    compiled = kernels("openeo_backend.formats.kernels")
+    if compiled is None or values.dtype.name not in _COMPILED:
+        return _measured(values, nodata)
+    if nodata is not None and not _holds(values.dtype, nodata):
+        nodata = None
+    marker = values.dtype.type(0 if nodata is None else nodata)
+    rows = values if values.ndim == 2 else values.reshape(1, -1)
+    valid, count, low, high, total, squares = compiled.measure(rows, marker, nodata is not None)
+    if not count:
+        return Statistics(values.size, valid)
+    return Statistics(values.size, valid, count, low, high, total / count, squares)
+
+
+def warm() -> None:
+    """Compile, or load what was compiled before, so that children of this process need not."""
+    compiled = kernels("openeo_backend.formats.kernels")
+    if compiled is not None:
+        compiled.warm()
+
+
+def _holds(dtype: np.dtype, nodata: float) -> bool:
+    return dtype.kind == "f" or np.iinfo(dtype).min <= nodata <= np.iinfo(dtype).max
+
+
+def _measured(values: np.ndarray, nodata: float | None) -> Statistics:
+    """The same by numpy."""
     if values.dtype.kind == "f":
         valid = ~np.isnan(values)
-        if nodata is not None and not math.isnan(nodata):
+        if nodata is not None:
             valid &= values != nodata
         finite = valid & np.isfinite(values)
     elif nodata is None:

@@ -10,6 +10,7 @@ from typing import IO, Any
 import numpy as np
 from numcodecs.zstd import Zstd
 
+from openeo_backend.cube.compiled import kernels
 from openeo_backend.formats.deflate import compress
 
 SUBFILE, WIDTH, HEIGHT, COMPRESSION, PLANAR = 254, 256, 257, 259, 284
@@ -73,6 +74,11 @@ def _predict(plane: np.ndarray, predictor: int) -> np.ndarray:
     if predictor == 3:
         rows, columns = plane.shape
         size = plane.dtype.itemsize
+        compiled = kernels("openeo_backend.formats.kernels") if size == 4 else None
+        if compiled is not None:
+            coded = np.empty((rows, columns * size), "u1")
+            compiled.predict(little.view("<u4"), coded)
+            return coded
         # Bytes of equal significance side by side, most significant first, then differences along the row.
         mixed = np.ascontiguousarray(little.view("u1").reshape(rows, columns, size)[:, :, ::-1].transpose(0, 2, 1))
         flat = mixed.reshape(rows, columns * size)

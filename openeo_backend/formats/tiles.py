@@ -10,6 +10,8 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from openeo_backend.cube.compiled import kernels
+
 T = TypeVar("T")
 
 #: Bytes of unfinished tiles that all files of one result keep in memory together; more lie in a scratch file.
@@ -220,6 +222,13 @@ def decimate_nearest(values: np.ndarray) -> np.ndarray:
 
 def decimate_average(values: np.ndarray, nodata: float | None) -> np.ndarray:
     """The mean of the valid ones of every four pixels; integers are rounded."""
+    compiled = kernels("openeo_backend.formats.kernels") if values.dtype in (np.float32, np.float64) else None
+    if compiled is not None:
+        planes, height, width = values.shape
+        out = np.empty((planes, -(-height // 2), -(-width // 2)), values.dtype)
+        marked = nodata is not None and not np.isnan(nodata)
+        compiled.average(values, values.dtype.type(nodata if marked else 0), marked, out)
+        return out
     values = _even(values)
     planes, height, width = values.shape
     quads = values.reshape(planes, height // 2, 2, width // 2, 2)

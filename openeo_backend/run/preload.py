@@ -8,6 +8,7 @@ from importlib import import_module
 import openeo_backend.run.child  # noqa: F401
 from openeo_backend.catalog import unpack
 from openeo_backend.cube import blank, focal, order, ternary, warp
+from openeo_backend.formats import statistics
 from openeo_backend.ml import trees
 from openeo_backend.processes.registry import Registry
 
@@ -25,6 +26,7 @@ order.warm()
 blank.warm()
 ternary.warm()
 unpack.warm()
+statistics.warm()
 
 # children share what is imported here, and have nothing to collect in it
 gc.collect()
