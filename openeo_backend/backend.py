@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,8 @@ class Backend:
     engine: Engine
     runner: Runner
     accounts: Accounts
+    ring: Callable[[], None] = lambda: None
+    """Tells the workers of this machine that there is a new job; others find it when they look next."""
 
     @classmethod
     def open(cls, settings: Settings, server: Forks | None = None, ready: int = 0) -> Backend:

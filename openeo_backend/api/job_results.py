@@ -46,6 +46,7 @@ def start_job(job_id: str) -> Response:
         members["remote"] = remote or None
         if store.jobs.queue(user, job_id, _ignored(job), **members):
             store.jobs.log(user, job_id, [place(*store.jobs.ahead(user, job_id), allowed.per_user)])
+            backend().ring()
     return Response(status=202)
 
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import click
 
@@ -68,6 +68,7 @@ def supervise(settings: Settings, workers: int) -> int:
         raise
     ours, theirs = forkserver.pair()
     forks = forkserver.Inherited(ours)
+    bell, hammer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # by which the api tells of new jobs
 
     def serve_forks() -> int:
         listener.close()
@@ -78,11 +79,11 @@ def supervise(settings: Settings, workers: int) -> int:
     def run_jobs() -> int:
         listener.close()
         theirs.close()
-        return work(settings, forks)
+        return work(settings, forks, bell)
 
     def serve_api() -> int:
         theirs.close()
-        return _serve_api(settings, listener, forks)
+        return _serve_api(settings, listener, forks, hammer)
 
     roles = [Role("fork server", serve_forks, is_last=True), Role("api", serve_api)]
     roles += [Role("worker", run_jobs) for _ in range(workers)]
@@ -102,24 +103,29 @@ def _announce(settings: Settings, workers: int) -> None:
     click.echo(f"  Data in {settings.data_dir.absolute()}; stop with Ctrl+C.")
 
 
-def _serve_api(settings: Settings, listener: socket.socket, forks: forkserver.Forks) -> int:
+def _serve_api(settings: Settings, listener: socket.socket, forks: forkserver.Forks, hammer: socket.socket) -> int:
     from openeo_backend.api.gunicorn import serve
     from openeo_backend.backend import Backend
+
+    def ring() -> None:
+        with suppress(BlockingIOError):  # it has rung often enough
+            hammer.send(b"!", socket.MSG_DONTWAIT)
 
     def open_backend() -> Backend:
         backend = Backend.open(settings, forks, settings.limits.sync_slots)
         # what is loaded by now stays: collecting it again and again took half the time of planning a large graph
         gc.freeze()
-        return backend
+        return replace(backend, ring=ring)
 
     serve(open_backend, settings, listener)
     return 0
 
 
-def work(settings: Settings, forks: forkserver.Forks | None = None) -> int:
+def work(settings: Settings, forks: forkserver.Forks | None = None, bell: socket.socket | None = None) -> int:
     """Run batch jobs until SIGTERM or SIGINT; the exit status.
 
     :param forks: where children come from; by default a fork server of this process.
+    :param bell: where messages tell of new jobs.
     """
     from openeo_backend.backend import Backend
     from openeo_backend.jobs.worker import Worker
@@ -132,9 +138,17 @@ def work(settings: Settings, forks: forkserver.Forks | None = None) -> int:
     if forks is None:
         forkserver.own().start()
     backend = Backend.open(settings, forks)
-    Worker(backend.store, backend.objects, backend.runner, settings, backend.stored).run(stop)
+    worker = Worker(backend.store, backend.objects, backend.runner, settings, backend.stored)
+    if bell is not None:
+        threading.Thread(target=_listen, args=(bell, worker.wake), name="bell", daemon=True).start()
+    worker.run(stop)
     backend.close()
     return 0
+
+
+def _listen(bell: socket.socket, wake: Callable[[], None]) -> None:
+    while bell.recv(16):
+        wake()
 
 
 def _watch(roles: list[Role]) -> int:

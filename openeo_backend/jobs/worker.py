@@ -79,6 +79,10 @@ class Worker:
                 self._rest(stop, self._pause())
             self._drain()
 
+    def wake(self) -> None:
+        """Look for jobs now: there is a new one."""
+        self._ended.set()
+
     def run_once(self) -> bool:
         """Work on one job, if there is one, until it has ended; whether there was one."""
         with _scratch(self._settings.data_dir / "work", self.id) as folder:
@@ -160,7 +164,7 @@ class Worker:
             self._beat()
 
     def _rest(self, stop: threading.Event, seconds: float) -> None:
-        """Wait; not longer than until a job ends, whose place another one can take."""
+        """Wait; not longer than until there is a new job, or one ends, whose place another one can take."""
         end = time.monotonic() + seconds
         while not stop.is_set() and (left := end - time.monotonic()) > 0:
             if self._ended.wait(min(left, STOP_SECONDS)):

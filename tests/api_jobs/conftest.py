@@ -63,6 +63,7 @@ class StandIn:
     processes: Any = None
     formats: Any = field(default_factory=dict)
     runner: Runner = raster
+    ring: Any = lambda: None  # noqa: E731
     engine: Any = field(default_factory=lambda: SimpleNamespace(pins=lambda process, stored: [], pinned=NoRemote))
 
     @property
@@ -75,6 +76,10 @@ class StandIn:
             for id, node in process["process_graph"].items()
             if node.get("arguments", {}).get("id") == "NOWHERE"
         ]
+
+    def plan(self, *given: Any) -> tuple[Any, list[OpenEOError]]:
+        problems = self.validate(*given)
+        return (None if problems else SimpleNamespace(graph=())), problems
 
     def stored(self, user: str) -> dict[str, Any]:
         return {stored.id: stored.process for stored in self.store.processes.list(user)}

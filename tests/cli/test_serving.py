@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from live_server import serving as serving_node
 
 from openeo_backend.cli import serving
 
@@ -129,3 +131,29 @@ def _alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_a_worker_beside_the_api_starts_a_job_at_once(tmp_path: Path) -> None:
+    """It looks for jobs once an hour, and is told of new ones."""
+    settings = {"JOBS__POLL_SECONDS": "3600"}
+    process = {"process_graph": {"a": {"process_id": "add", "arguments": {"x": 1, "y": 2}, "result": True}}}
+    with serving_node(tmp_path, None, "ada", "lovelace", settings=settings) as node:
+        basic = base64.b64encode(b"ada:lovelace").decode()
+        token = ask(f"{node.root}/credentials/basic", f"Basic {basic}")["access_token"]
+        jobs = f"{node.root}/jobs"
+        for _ in range(2):
+            id = ask(jobs, f"Bearer basic//{token}", {"process": process})
+            ask(f"{jobs}/{id}/results", f"Bearer basic//{token}", {})
+            end = time.monotonic() + 60
+            while ask(f"{jobs}/{id}", f"Bearer basic//{token}")["status"] != "finished":
+                assert time.monotonic() < end
+                time.sleep(0.05)
+
+
+def ask(url: str, authorization: str, body: Any = None) -> Any:
+    """The JSON document at a URL, or the id of what a body made there."""
+    headers = {"Authorization": authorization, "Content-Type": "application/json"}
+    request = urllib.request.Request(url, None if body is None else json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        text = answer.read()
+        return json.loads(text) if text else answer.headers["OpenEO-Identifier"]
