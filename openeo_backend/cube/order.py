@@ -18,7 +18,7 @@ import numpy as np
 _AT_ONCE = 32_768
 
 #: Elements beyond which a network has more steps than a sort that looks at the values.
-_LONGEST = 512
+LONGEST = 512
 
 
 def quantiles(values: np.ndarray, probabilities: Sequence[float], ignore_nodata: bool) -> np.ndarray | None:
@@ -30,7 +30,7 @@ def quantiles(values: np.ndarray, probabilities: Sequence[float], ignore_nodata:
     :returns: an array of the same type with the probabilities on its first axis; None where this cannot be done here.
     """
     count = values.shape[0]
-    if values.dtype not in (np.float32, np.float64) or not 1 <= count <= _LONGEST:
+    if values.dtype not in (np.float32, np.float64) or not 1 <= count <= LONGEST:
         return None
     kernel = _compiled()
     if kernel is None:
@@ -39,7 +39,7 @@ def quantiles(values: np.ndarray, probabilities: Sequence[float], ignore_nodata:
     flat = np.ascontiguousarray(values.reshape(count, math.prod(pixels)))
     out = np.empty((len(probabilities), flat.shape[1]), values.dtype)
     least = 1 if ignore_nodata else count
-    kernel(flat, _network(count), np.array(probabilities, "float64"), least, max(_AT_ONCE // count, 64), out)
+    kernel(flat, network(count), np.array(probabilities, "float64"), least, max(_AT_ONCE // count, 64), out)
     return out.reshape(len(probabilities), *pixels)
 
 
@@ -60,7 +60,7 @@ def _compiled() -> Callable[..., Any] | None:
 
 
 @functools.cache
-def _network(count: int) -> np.ndarray:
+def network(count: int) -> np.ndarray:
     """Batcher's odd-even merge sort of `count` elements: the pairs to put into order, one after the other."""
     pairs = []
     size = 1

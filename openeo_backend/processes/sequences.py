@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from openeo_backend.cube import along
 from openeo_backend.cube.labels import instant, number
 from openeo_backend.cube.pixels import (
     LabeledList,
@@ -38,6 +39,9 @@ def order(data: Any, asc: bool = True, nodata: bool | None = None) -> Any:
     """
     array = elements(data)
     if isinstance(array, PixelArray):
+        found = _ranked(array.values, asc, nodata)
+        if found is not None:
+            return PixelArray(nullify(found[0], np.isnan(found[1]) if nodata is None else None))
         positions, nulls = _order_pixels(array.values, asc, nodata)
         return PixelArray(nullify(positions, nulls if nodata is None else None))
     if len({isinstance(value, str) for value in array if value is not None}) == 2:
@@ -60,6 +64,26 @@ def _key(value: Any) -> float:
     if isinstance(value, str) and instant(value) is not None:
         return number(value)
     raise refuse("data", f"must hold numbers, dates and null, but holds {describe(value)}")
+
+
+def _ranked(values: np.ndarray, asc: bool, nodata: bool | None) -> tuple[np.ndarray, np.ndarray] | None:
+    """Positions in sorted order and the sorted values as floats by compiled code; None where there is none."""
+    if not _is_exact(values):
+        return None
+    return along.ranked(floating(values, "data"), ascending=asc, nulls_last=nodata is not False)
+
+
+def _is_exact(values: np.ndarray) -> bool:
+    """Whether values are numbers that floats of :func:`float_type` hold exactly."""
+    return values.dtype.kind == "f" or (values.dtype.kind in "iu" and values.dtype.itemsize <= 2)
+
+
+def _restored(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Floats in the type that they were taken from, NaN as null."""
+    if values.dtype == dtype:
+        return values
+    with np.errstate(invalid="ignore"):
+        return nullify(values.astype(dtype), np.isnan(values) if dtype.kind != "f" else None)
 
 
 def _order_pixels(values: np.ndarray, asc: bool, nodata: bool | None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -86,6 +110,9 @@ def sort(data: Any, asc: bool = True, nodata: bool | None = None) -> Any:
     array = elements(data)
     if not isinstance(array, PixelArray):
         return rearrange(array, order(array, asc, nodata))
+    found = _ranked(array.values, asc, nodata)
+    if found is not None:
+        return PixelArray(_restored(found[1], array.values.dtype))
     gaps = missing(array.values)
     if gaps is None or (asc and nodata is not False and array.values.dtype.kind == "f"):
         ascending = np.sort(np.ma.getdata(array.values), axis=0)  # NaN comes last
@@ -137,15 +164,18 @@ Accumulate = Callable[[np.ndarray], np.ndarray]
 
 
 def _accumulate(
-    data: Any, ignore_nodata: bool, function: Accumulate, neutral: Callable[[np.dtype], Any], floats: bool
+    data: Any, ignore_nodata: bool, function: Accumulate, neutral: Callable[[np.dtype], Any], kind: str
 ) -> Any:
     """Accumulate with `neutral` in the place of null, which stays null; or lets all after it be null."""
     array = elements(data)
     labels = labels_of(array)
     if isinstance(array, PixelArray):
         pixels = array.values
-        if floats or pixels.dtype.kind not in "iuf":
+        if kind in ("sum", "product") or pixels.dtype.kind not in "iuf":
             pixels = floating(pixels, "data")
+        compiled = along.accumulated(floating(pixels, "data"), kind, ignore_nodata) if _is_exact(pixels) else None
+        if compiled is not None:
+            return PixelArray(_restored(compiled, pixels.dtype), labels)
         return PixelArray(_accumulated(pixels, missing(pixels), ignore_nodata, function, neutral), labels)
     for value in array:
         if value is not None and not is_number(value):
@@ -182,25 +212,25 @@ def _accumulated(
 @process("cumsum")
 def cumsum(data: Any, ignore_nodata: bool = True) -> Any:
     """The sums of each element and all before it."""
-    return _accumulate(data, ignore_nodata, lambda v: np.cumsum(v, axis=0, dtype="float64"), lambda _: 0, True)
+    return _accumulate(data, ignore_nodata, lambda v: np.cumsum(v, axis=0, dtype="float64"), lambda _: 0, "sum")
 
 
 @process("cumproduct")
 def cumproduct(data: Any, ignore_nodata: bool = True) -> Any:
     """The products of each element and all before it."""
-    return _accumulate(data, ignore_nodata, lambda v: np.cumprod(v, axis=0, dtype="float64"), lambda _: 1, True)
+    return _accumulate(data, ignore_nodata, lambda v: np.cumprod(v, axis=0, dtype="float64"), lambda _: 1, "product")
 
 
 @process("cummin")
 def cummin(data: Any, ignore_nodata: bool = True) -> Any:
     """The smallest of each element and all before it, in the type of the elements."""
-    return _accumulate(data, ignore_nodata, lambda v: np.minimum.accumulate(v, axis=0), _top, False)
+    return _accumulate(data, ignore_nodata, lambda v: np.minimum.accumulate(v, axis=0), _top, "min")
 
 
 @process("cummax")
 def cummax(data: Any, ignore_nodata: bool = True) -> Any:
     """The largest of each element and all before it, in the type of the elements."""
-    return _accumulate(data, ignore_nodata, lambda v: np.maximum.accumulate(v, axis=0), _bottom, False)
+    return _accumulate(data, ignore_nodata, lambda v: np.maximum.accumulate(v, axis=0), _bottom, "max")
 
 
 def _top(dtype: np.dtype) -> Any:
@@ -226,7 +256,8 @@ def array_interpolate_linear(data: Any) -> Any:
     places = _places(labels, len(array))
     if isinstance(array, PixelArray):
         values = floating(array.values, "data")
-        return PixelArray(_interpolated(values, np.isnan(values), places), labels)
+        compiled = along.bridged(values, places)
+        return PixelArray(_interpolated(values, np.isnan(values), places) if compiled is None else compiled, labels)
     for value in array:
         if value is not None and not is_number(value):
             raise refuse("data", f"must hold numbers and null, but holds {describe(value)}")

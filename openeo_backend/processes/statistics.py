@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from openeo_backend.cube import order
+from openeo_backend.cube import along, order
 from openeo_backend.cube.elements import each
 from openeo_backend.cube.flat import flat, reducer
 from openeo_backend.cube.pixels import (
@@ -202,7 +202,8 @@ def product(data: Any, ignore_nodata: bool = True) -> Any:
 @flat(reducer())
 def mean(data: Any, ignore_nodata: bool = True) -> Any:
     """The arithmetic mean of the elements."""
-    return _reduce(data, ignore_nodata, _mean)
+    found = _compiled(data, along.mean, ignore_nodata)
+    return _reduce(data, ignore_nodata, _mean) if found is None else found
 
 
 @process("median")
@@ -219,14 +220,24 @@ def median(data: Any, ignore_nodata: bool = True) -> Any:
 @flat(reducer())
 def sd(data: Any, ignore_nodata: bool = True) -> Any:
     """The sample standard deviation (n - 1); NaN for a single element."""
-    return _reduce(data, ignore_nodata, _deviation)
+    found = _compiled(data, along.variance, ignore_nodata)
+    return _reduce(data, ignore_nodata, _deviation) if found is None else np.sqrt(found)
 
 
 @process("variance")
 @flat(reducer())
 def variance(data: Any, ignore_nodata: bool = True) -> Any:
     """The sample variance (n - 1); NaN for a single element."""
-    return _reduce(data, ignore_nodata, _variance)
+    found = _compiled(data, along.variance, ignore_nodata)
+    return _reduce(data, ignore_nodata, _variance) if found is None else found
+
+
+def _compiled(
+    data: Any, function: Callable[[np.ndarray, bool], np.ndarray | None], ignore_nodata: bool
+) -> np.ndarray | None:
+    """What a compiled function makes of pixels; None for JSON, and where there is none."""
+    array = elements(data)
+    return function(floating(array.values, "data"), ignore_nodata) if isinstance(array, PixelArray) else None
 
 
 @process("extrema")

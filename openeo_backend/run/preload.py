@@ -7,7 +7,7 @@ from importlib import import_module
 
 import openeo_backend.run.child  # noqa: F401
 from openeo_backend.catalog import unpack
-from openeo_backend.cube import blank, focal, order, ternary, warp
+from openeo_backend.cube import along, blank, focal, order, ternary, warp
 from openeo_backend.formats import statistics
 from openeo_backend.ml import trees
 from openeo_backend.processes.registry import Registry
@@ -17,6 +17,7 @@ _MODULES = ("scipy.ndimage", "scipy.signal", "netCDF4", "scipy.interpolate", "py
 LATER: tuple[Callable[[], object], ...] = (
     warp.warm,
     focal.warm,
+    along.warm,
     *(partial(import_module, name) for name in _MODULES),
     trees.warm,
 )
