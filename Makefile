@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: demo serve test test-full load chaos lint docs lock clean audit sbom mutations fuzz bench scale
+.PHONY: demo serve test test-full load chaos lint docs lock clean audit sbom mutations fuzz bench scale latency
 
 demo: $(VENV)/base.stamp  ## Start a back-end on synthetic data, use it as a client does, leave pictures in demo-output/
 	$(BIN)/python process_graphs/demo.py
@@ -80,6 +80,9 @@ bench: $(VENV)/dev.stamp  ## Compare with the floor and with peers (an hour); AR
 
 scale: $(VENV)/dev.stamp  ## Each process on 100 x 100 km at 10 m within 4 GB (hours, 4 GB of disk); renews docs/scale.md
 	$(BIN)/python tests/scale/scale.py
+
+latency: $(VENV)/dev.stamp  ## Read a season from a server 50 ms away, beside an odc-stac script; renews docs/remote-data.md
+	$(BIN)/python tests/bench/latency.py --page $(ARGS)
 
 LOCK := uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11
 

@@ -50,6 +50,7 @@ class Handles:
         self._opening: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
+        self._describer: ThreadPoolExecutor | None = None
         self._room = Room()
 
     def __reduce__(self) -> tuple[type[Handles], tuple[Requests | None, bool]]:
@@ -129,7 +130,12 @@ class Handles:
         if self._door is None:
             return None
         try:
-            return open_ranged(RangedFile(self._door, address, self._room))
+            source = RangedFile(self._door, address, self._room)
+            with self._lock:
+                if self._describer is None:
+                    # each thread that has GDAL look at a file begins with milliseconds of preparations
+                    self._describer = ThreadPoolExecutor(1, thread_name_prefix="describe")
+            return self._describer.submit(open_ranged, source).result()
         except Unsuited:
             return None
         except Unreachable as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import threading
@@ -30,6 +31,9 @@ _WAITING = 128 * 2**20
 
 #: How often a request is made, and seconds before the second time; each further wait is twice as long.
 _TRIES, _PAUSE = 4, 0.25
+
+#: Seconds for a request, answer included.
+_WITHIN = 60.0
 
 #: Seconds for which requests share what the beginning of a file told.
 _FRESH = 60.0
@@ -213,7 +217,8 @@ class RangedFile:
     def _ask(self, offset: int, size: int) -> Reply:
         headers = {"Range": f"bytes={offset}-{offset + size - 1}", "Accept-Encoding": "identity"}
         # a little more than asked for, so that what servers send too much of is seen as such
-        return self._door.request("GET", self._url(), headers=headers, limit_mb=(size + 4096) / 1e6, again=False)
+        limit_mb = (size + 4096) / 1e6
+        return self._door.request("GET", self._url(), headers=headers, limit_mb=limit_mb, again=False, within=_WITHIN)
 
     def _check(self, reply: Reply, offset: int) -> None:
         """Compare what a server tells of the file with what it told first."""
@@ -260,7 +265,14 @@ def _sign(place: str) -> str:
     if any(os.environ.get(name) for name in _ONLY_GDAL):
         raise Unsuited("its address is not signed")
     bucket, _, key = place.partition("/")
+    own = tuple((name, value) for name, value in sorted(os.environ.items()) if name.startswith("AWS_"))
     try:
-        return obstore.sign(S3Store(bucket), "GET", key, _SIGNED)
+        return obstore.sign(_store(bucket, own), "GET", key, _SIGNED)
     except (BaseError, ValueError) as error:
         raise Unsuited(f"its address cannot be signed ({type(error).__name__})") from error
+
+
+@functools.lru_cache(maxsize=16)
+def _store(bucket: str, environment: tuple[tuple[str, str], ...]) -> S3Store:
+    """What signs for a bucket with the variables of an environment, which is that of this process."""
+    return S3Store(bucket)

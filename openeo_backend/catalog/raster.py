@@ -12,6 +12,7 @@ import rasterio.errors
 from affine import Affine
 from odc.geo.crs import CRS
 from rasterio.io import DatasetReader, MemoryFile
+from rasterio.session import DummySession
 from rasterio.windows import Window
 
 from openeo_backend.catalog.ranges import RangedFile
@@ -110,7 +111,7 @@ def open_local(path: str) -> Raster | None:
     :raises rasterio.errors.RasterioIOError: where it cannot be opened.
     """
     local = LocalFile.at(path) if os.path.isfile(path) else None
-    with rasterio.Env():
+    with rasterio.Env(session=DummySession()):
         file = DatasetReader(path, driver=list(DRIVERS), sharing=False)
     if local is not None and local == LocalFile.at(path) and (tiles := tiles_of(file, local)) is not None:
         return Raster(file, tiles)
@@ -124,7 +125,7 @@ def open_ranged(source: RangedFile) -> Raster | None:
     if not is_described(source.head):
         return None
     try:
-        with rasterio.Env(), MemoryFile(source.head) as memory:
+        with rasterio.Env(session=DummySession()), MemoryFile(source.head) as memory:
             file = DatasetReader(memory.name, driver=["GTiff"], sharing=False)
             tiles = tiles_of(file, source)
             raster = Raster(file, tiles) if tiles is not None else None

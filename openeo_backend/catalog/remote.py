@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import math
 import zipfile
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -56,6 +57,7 @@ class Requests(Protocol):
         headers: Mapping[str, str] | None = None,
         limit_mb: float | None = None,
         again: bool = True,
+        within: float = math.inf,
     ) -> Reply: ...
 
     def to_storage(self) -> Requests:
