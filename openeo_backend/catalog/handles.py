@@ -23,8 +23,8 @@ from openeo_backend.catalog.raster import Raster, open_local, open_ranged, open_
 from openeo_backend.catalog.remote import Requests
 from openeo_backend.sandbox.blocks import refuse_huge_blocks
 
-#: Open files that each thread keeps, and those for all threads, which are descriptions only.
-_HANDLES, _SHARED = 64, 1024
+#: Open files that each thread keeps, and bytes of those for all threads, which are descriptions only.
+_HANDLES, _SHARED_BYTES = 64, 2**25
 
 #: Threads that fetch from elsewhere, and bytes that a block has fetched ahead of the file that is read.
 _FETCHES, _AHEAD_BYTES = 32, 2**26
@@ -47,6 +47,7 @@ class Handles:
         self._keeps = keeps
         self._local = threading.local()
         self._shared: OrderedDict[str, Raster | None] = OrderedDict()
+        self._bytes = 0
         self._opening: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
@@ -105,9 +106,7 @@ class Handles:
                 if found is not None and found.tiles is not None:
                     found.tiles.keeps = self._keeps
                 with self._lock:
-                    if len(self._shared) >= _SHARED:
-                        self._shared.popitem(last=False)
-                    self._shared[address] = found
+                    self._share(address, found)
             finally:
                 with self._lock:
                     self._opening.pop(address, None)
@@ -119,10 +118,20 @@ class Handles:
             return False, None
         found = self._shared[address]
         if found is not None and self._keeps and not found.is_current():
-            del self._shared[address]
+            self._unshare(address)
             return False, None
         self._shared.move_to_end(address)
         return True, found
+
+    def _share(self, address: str, file: Raster | None) -> None:
+        self._shared[address] = file
+        self._bytes += file.nbytes if file is not None else 0
+        while self._bytes > _SHARED_BYTES and len(self._shared) > 1:
+            self._unshare(next(iter(self._shared)))
+
+    def _unshare(self, address: str) -> None:
+        file = self._shared.pop(address)
+        self._bytes -= file.nbytes if file is not None else 0
 
     def _open_tiled(self, address: str) -> Raster | None:
         if not is_remote(address):

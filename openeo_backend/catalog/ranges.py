@@ -44,6 +44,8 @@ _SIGNED, _USED = timedelta(hours=1), 1800.0
 #: Variables for S3 that GDAL follows and signing here does not.
 _ONLY_GDAL = ("AWS_S3_ENDPOINT", "AWS_NO_SIGN_REQUEST", "AWS_REQUEST_PAYER")
 
+_NO_PARTS = "its server sends no parts of files (HTTP ranges)"
+
 Span = tuple[int, int]
 """Offset and size of bytes."""
 
@@ -108,10 +110,15 @@ class RangedFile:
         self._held: dict[int, _Held] = {}
         self._signed: tuple[str, float] | None = None
         self._size: int | None = None
-        self._tag: str | None = None
+        self._state: tuple[str | None, str | None] = None, None
         self._opened = time.monotonic()
         self.head = b""
         self.head = self._fetch(0, HEAD)
+
+    def forget_head(self) -> None:
+        """Forget the first bytes, unless they are the whole file."""
+        if self._size != len(self.head):
+            self.head = b""
 
     def is_current(self) -> bool:
         """Whether it was opened a short while ago. That a file is another, the next range of it tells."""
@@ -196,6 +203,8 @@ class RangedFile:
             try:
                 reply = self._ask(offset, size)
             except OpenEOError as error:
+                if error.code == "FileSizeExceeded":
+                    raise Unsuited(_NO_PARTS) from error
                 if error.code != "UrlNotReachable":
                     raise Unreachable(error.message.rstrip(".")) from error
                 reason = error.message.rstrip(".")
@@ -207,7 +216,7 @@ class RangedFile:
                     return reply.content
                 reason = f"{len(reply.content)} bytes came where {expected} were asked for"
             elif reply.status == 200:
-                raise Unsuited("its server sends no parts of files (HTTP ranges)")
+                raise Unsuited(_NO_PARTS)
             elif reply.status < 500 and reply.status not in (408, 429):
                 raise Unreachable(f"its server answers with HTTP status {reply.status}")
             else:
@@ -226,10 +235,12 @@ class RangedFile:
         first = told.partition("-")[0].strip()
         if not total.isdigit() or first != str(offset):
             raise Unreachable(f"its server sends another part than asked for ('{told[:40]}')")
-        tag = reply.headers.get("etag")
+        tag, date = reply.headers.get("etag"), reply.headers.get("last-modified")
         if self._size is None:
-            self._size, self._tag = int(total), tag
-        elif (self._size, self._tag) != (int(total), tag):
+            self._size, self._state = int(total), (tag, date)
+        # machines that serve the same file may give it other tags
+        same = (date == self._state[1]) if date and self._state[1] else (tag == self._state[0])
+        if self._size != int(total) or not (same or tag == self._state[0]):
             self._opened = -math.inf
             raise Unreachable("the file has changed since it was opened")
 

@@ -20,6 +20,9 @@ from openeo_backend.catalog.tiff import is_described
 from openeo_backend.catalog.tiles import LocalFile, Tiles, tiles_of
 from openeo_backend.sandbox.gdal import DRIVERS
 
+#: Bytes of a description without the places of tiles.
+_DESCRIPTION = 8192
+
 
 class Raster:
     """A file as GDAL describes it. Its pixels come from GDAL, or where they are stored in a common way straight from
@@ -49,6 +52,14 @@ class Raster:
     @property
     def height(self) -> int:
         return self.shape[0]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes, about, without what GDAL has."""
+        if self.tiles is None:
+            return _DESCRIPTION
+        held = len(self.tiles.source.head) if isinstance(self.tiles.source, RangedFile) else 0
+        return _DESCRIPTION + self.tiles.layout.nbytes + held
 
     @cached_property
     def crs(self) -> CRS | None:
@@ -130,6 +141,7 @@ def open_ranged(source: RangedFile) -> Raster | None:
             tiles = tiles_of(file, source)
             raster = Raster(file, tiles) if tiles is not None else None
             file.close()
+            source.forget_head()
             return raster
     except rasterio.errors.RasterioIOError:
         return None

@@ -62,6 +62,11 @@ class Layout:
     """Of all tiles, row by row (and band by band where these are apart). Tiles of size 0 are not there."""
 
     @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return self.offsets.nbytes + self.sizes.nbytes
+
+    @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of tiles."""
         return math.ceil(self.shape[0] / self.tile[0]), math.ceil(self.shape[1] / self.tile[1])

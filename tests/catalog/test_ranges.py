@@ -17,7 +17,7 @@ from rasterio.errors import RasterioIOError
 from openeo_backend.catalog import ranges
 from openeo_backend.catalog.handles import Handles
 from openeo_backend.catalog.layer import Layer
-from openeo_backend.catalog.ranges import RangedFile, Room, Unreachable
+from openeo_backend.catalog.ranges import RangedFile, Room, Unreachable, Unsuited
 from openeo_backend.catalog.read import BlockReader
 from openeo_backend.net.door import Door
 from openeo_backend.settings import NetSettings
@@ -160,6 +160,23 @@ def test_what_goes_on_failing_is_told(fault: str, times: int, told: str, serve: 
     with pytest.raises(Unreachable, match=told):
         file.read(ranges.HEAD, 1000)
     assert len(server.asked) == 1 + times
+
+
+def test_a_server_without_ranges_is_left_to_gdal(serve: Serve) -> None:
+    server = serve(lambda path, count: "whole")
+    with pytest.raises(Unsuited, match="no parts of files"):
+        RangedFile(_door(server), f"/vsicurl/{server.url}/0.tif", Room())
+    assert Handles(_door(server)).open_shared(f"/vsicurl/{server.url}/0.tif") is None
+
+
+def test_descriptions_are_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openeo_backend.catalog.handles._SHARED_BYTES", 30_000)
+    handles = Handles()
+    for _ in range(2):
+        for date in range(DATES):
+            np.testing.assert_array_equal(handles.open(str(folder / f"{date}.tif")).read(1, ALL), _values(date))
+    assert 0 < len(handles._shared) <= 3
+    assert handles._bytes == sum(file.nbytes for file in handles._shared.values() if file is not None)
 
 
 def test_an_error_names_the_asset(serve: Serve) -> None:
