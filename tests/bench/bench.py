@@ -25,14 +25,24 @@ from pathlib import Path
 from typing import Any
 
 import compare
+import environments
+import interactive
+import report
 import season
+import tiler
 import ways
 import workload as work
 
 HERE = Path(__file__).resolve().parent
+PAGE = HERE.parents[1] / "docs" / "benchmarks.md"
 BUILD = HERE.parents[1] / "build" / "bench"
 #: Ours by its three ways in.
 OURS = ("result", "job", "run")
+
+#: Processes that titiler-openeo does not have, by workload.
+LACKS = {"b": "aggregate_temporal_period", "c": "apply_kernel", "d": "forests"}
+#: What a peer cannot do, and why.
+REFUSED = {("titiler", name): f"not runnable: titiler-openeo has no {lacks}" for name, lacks in LACKS.items()}
 
 Turn = dict[str, Any]
 
@@ -96,7 +106,7 @@ class Bench:
         turn |= {"time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "load": os.getloadavg()[0], "commit": commit()}
         try:
             turn |= self.measure(name, kind, out)
-            say(f"{name} {kind}: {turn['cpu']:.2f} s CPU, {turn['wall']:.2f} s wall, {turn['mb']:.0f} MB")
+            say(f"{name} {kind}: {told(turn)}")
         except (RuntimeError, subprocess.CalledProcessError, subprocess.TimeoutExpired, OSError) as error:
             turn["failed"] = reason(error)
             say(f"{name} {kind}: {turn['failed']}")
@@ -123,23 +133,45 @@ class Bench:
 
     def measure(self, name: str, kind: str, out: Path) -> dict[str, Any]:
         folder, size = self.season(name), self.options.size
+        if name == "e":
+            return interactive.measure(kind, folder, out)
+        process = work.process(name, size, folder)
         if kind == "run":
-            return ways.run(work.process(name, size, folder), folder / "collection.json", out)
+            return ways.run(process, folder / "collection.json", out)
         if kind in OURS:
-            return dict(getattr(self.node, kind)(work.process(name, size, folder), out))
-        command = [sys.executable, str(HERE / "turn.py"), kind, name, str(size), str(folder), str(out)]
-        environment = {**os.environ, **GDAL, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, timeout=1200)
+            return dict(getattr(self.node, kind)(process, out))
+        if refusal := REFUSED.get((kind, name)) or (kind == "titiler" and size > tiler.MOST and "holds all dates"):
+            raise RuntimeError(refusal)
+        if kind == "titiler":
+            return self.tiler.result(tiler.adapted(process, size), out)
+        where, function = environments.PEERS.get(kind, ("", "floor:run"))
+        python = environments.python(where) if where else sys.executable
+        variables = environments.variables(BENCH_STAC=self.stac if where == "opd" else "")
+        command = [python, str(HERE / "turn.py"), function, name, str(size), str(folder), str(out)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=variables, timeout=1800)
         return dict(json.loads(done.stdout.splitlines()[-1]))
 
+    @cached_property
+    def stac(self) -> str:
+        """A STAC API over the first season."""
+        return self._stack.enter_context(interactive.stac_api(self.season("a")))
 
-#: What whoever reads blocks once sets for GDAL.
-GDAL = {"GDAL_CACHEMAX": "64", "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+    @cached_property
+    def tiler(self) -> tiler.Tiler:
+        server = self._stack.enter_context(tiler.serving(self.scratch / "tiler", self.stac))
+        server.post(tiler.adapted(work.process("a", 256, self.season("a")), 256))
+        return server
 
 
 def read(path: Path) -> list[Turn]:
     """All turns of a file."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def told(turn: Turn) -> str:
+    if "cold" in turn:
+        return f"{turn['cold']:.0f} ms cold, {turn['warm']:.0f} ms warm"
+    return f"{turn['cpu']:.2f} s CPU, {turn['wall']:.2f} s wall, {turn['mb']:.0f} MB"
 
 
 def reason(error: Exception) -> str:
@@ -169,10 +201,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "openeo-bench")
     parser.add_argument("--minutes", type=float, default=600, help="no turn begins after so many minutes")
     parser.add_argument("--turns", type=Path, default=BUILD / "turns.jsonl", help="where all turns are kept")
+    parser.add_argument("--page", action="store_true", help="only write the page")
     parser.add_argument("--fresh", action="store_true", help="forget the turns there are")
     options = parser.parse_args()
     if options.fresh:
         options.turns.unlink(missing_ok=True)
+    if options.page:
+        report.write(PAGE, read(options.turns), options.size)
+        return
     with ExitStack() as stack:
         bench = Bench(options, options.turns, stack)
         for name in options.workloads:

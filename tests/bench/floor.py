@@ -13,23 +13,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import forest
 import h5py
 import kernels
 import numpy as np
+import plain
 import rasterio
 import season
 import workload as work
 from cog import BLOCK, Cog
 from isal import isal_zlib
-from rasterio import Affine
 from rasterio.enums import Resampling
-from rasterio.warp import reproject, transform_bounds
+from rasterio.warp import reproject
 from rasterio.windows import Window
-from sklearn.ensemble import RandomForestClassifier
 
 CHUNK, THREADS = 512, 2
-#: Pixels for which the forest is asked at once: what its answers take in memory stays small.
-ROWS = 2**17
 
 PLACE = season.TILE.transform(season.TILE.metres)
 
@@ -85,6 +83,8 @@ def spread(function: Callable[[Any], None], tasks: Iterable[Any]) -> None:
 
 def run(name: str, folder: Path, size: int, out: Path) -> Path:
     """Compute a workload; the file."""
+    if name in "fg":
+        return plain.run(name, folder, size, out)
     return {"a": _a, "b": _b, "c": _c, "d": _d}[name](Files(folder), size, out)
 
 
@@ -137,14 +137,8 @@ def _b(files: Files, size: int, out: Path) -> Path:
     return path
 
 
-def warped(size: int) -> tuple[Any, int, int]:
-    """The grid of c, which shares its upper left corner with the source: transform, height and width."""
-    west, south, east, north = transform_bounds(season.TILE.epsg, 3857, *season.TILE.extent(size))
-    return Affine(15, 0, west, 0, -15, north), int(np.ceil((north - south) / 15)), int(np.ceil((east - west) / 15))
-
-
 def _c(files: Files, size: int, out: Path) -> Path:
-    transform, height, width = warped(size)
+    transform, height, width = work.warped(size)
     cog = Cog(out / "floor.tif", (height, width), len(work.BANDS), "float32", 3857, transform)
     source = np.empty((len(work.BANDS), size, size), np.uint16)
 
@@ -181,28 +175,14 @@ def _features(files: Files, block: Block) -> np.ndarray:
     return np.ascontiguousarray(out.reshape(len(out), -1).T)
 
 
-def forest(table: np.ndarray, folder: Path) -> RandomForestClassifier:
-    """The forest that the samples of a season make; `table` are the features of its window, row by row."""
-    rows, columns, classes = season.places(folder)
-    side = round(len(table) ** 0.5)
-    model = RandomForestClassifier(100, max_features="sqrt", random_state=42, n_jobs=1)
-    return model.fit(table[rows * side + columns], classes)
-
-
 def _d(files: Files, size: int, out: Path) -> Path:
     side = min(season.WINDOW, *files.items[0]["assets"]["B02"]["proj:shape"])
-    model = forest(_features(files, (0, 0, side, side)), files.folder)
+    model = forest.grow(_features(files, (0, 0, side, side)), files.folder)
     cog = Cog(out / "floor.tif", (size, size), 1, "uint8", season.TILE.epsg, PLACE)
 
     def job(block: Block) -> None:
         x, y, w, h = block
-        table, result = _features(files, block), np.zeros(h * w, np.uint8)
-        for start in range(0, len(table), ROWS):
-            some = table[start : start + ROWS]
-            fine = np.isfinite(some).all(axis=1)
-            if fine.any():
-                result[start : start + ROWS][fine] = model.predict(some if fine.all() else some[fine])
-        cog.add(0, x, y, result.reshape(h, w))
+        cog.add(0, x, y, forest.classify(model, _features(files, block)).reshape(h, w))
 
     spread(job, blocks(size, size))
     cog.finish(spread)

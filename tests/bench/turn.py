@@ -1,7 +1,7 @@
 """One turn of an implementation in a process of its own; prints JSON. Runs in the environment of a peer, too.
 
-python turn.py MODULE WORKLOAD SIZE DATA OUT: calls MODULE.run(workload, data, size, out) twice, the first time on
-few pixels. MODULE may be in this folder or in peers/.
+python turn.py MODULE:FUNCTION WORKLOAD SIZE DATA OUT: calls the function with (workload, data, size, out) twice, the
+first time on few pixels. The module lies in this folder or in peers/.
 """
 
 from __future__ import annotations
@@ -50,8 +50,9 @@ class Meter:
         self._thread.join()
 
 
-def main(module: str, name: str, size: int, data: Path, out: Path) -> dict[str, Any]:
-    run = importlib.import_module(module).run
+def main(function: str, name: str, size: int, data: Path, out: Path) -> dict[str, Any]:
+    module, _, called = function.partition(":")
+    run = getattr(importlib.import_module(module), called)
     with tempfile.TemporaryDirectory(dir=out) as spare:  # imports, compiled code; decoded blocks go with the files
         run(name, data, min(WARM, size), Path(spare))
     with Meter() as meter:

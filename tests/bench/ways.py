@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -38,6 +39,12 @@ def family(pid: int) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 class Watch:
@@ -88,6 +95,10 @@ class Node:
                 return answer.headers, answer.read()
         except urllib.error.HTTPError as error:
             raise RuntimeError(f"{method} {path}: {error.code} {error.read()[:1000].decode()}") from None
+
+    def post(self, process: Mapping[str, Any]) -> bytes:
+        """What POST /result answers."""
+        return self.send("POST", "/result", {"process": process})[1]
 
     def result(self, process: Mapping[str, Any], out: Path) -> dict[str, Any]:
         """POST /result, the file saved; what the server says it used, and what the client waited for."""

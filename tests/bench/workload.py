@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import season
+from rasterio import Affine
+from rasterio.warp import transform_bounds
 
 BANDS = ("B02", "B03", "B04", "B08")
 SHARES = (0.1, 0.5, 0.9)
@@ -114,6 +116,12 @@ def _c(size: int) -> dict[str, Node]:
         "warp": node("resample_spatial", data=ref("load"), projection=3857, resolution=15, method="bilinear"),
         "out": node("apply_kernel", data=ref("warp"), kernel=np.outer(row, row).tolist(), factor=1 / 256),
     }
+
+
+def warped(size: int) -> tuple[Any, int, int]:
+    """The grid of c, which shares its upper left corner with the source: transform, height and width."""
+    west, south, east, north = transform_bounds(season.TILE.epsg, 3857, *season.TILE.extent(size))
+    return Affine(15, 0, west, 0, -15, north), int(np.ceil((north - south) / 15)), int(np.ceil((east - west) / 15))
 
 
 def _d(size: int, folder: Path) -> dict[str, Node]:

@@ -21,6 +21,7 @@ sys.path.append(str(Path(__file__).parents[1] / "bench"))
 
 import compare
 import floor
+import forest
 import season
 import workload
 
@@ -75,7 +76,7 @@ def plain_b(folder: Path) -> np.ndarray:
 
 
 def plain_c(folder: Path) -> np.ndarray:
-    transform, height, width = floor.warped(SIZE)
+    transform, height, width = workload.warped(SIZE)
     row = np.array([1, 4, 6, 4, 1], np.float32) / 16
     planes = []
     for band in workload.BANDS:
@@ -101,7 +102,7 @@ def plain_d(folder: Path) -> np.ndarray:
             mixed = low * (1 - part.astype(np.float32)) + high * part.astype(np.float32)
             features.append(np.where(low == high, low, mixed))
     table = np.stack(features).reshape(12, -1).T
-    return floor.forest(table, folder).predict(table).reshape(1, SIZE, SIZE).astype(np.float32)
+    return forest.classify(forest.grow(table, folder), table).reshape(1, SIZE, SIZE).astype(np.float32)
 
 
 @pytest.mark.filterwarnings("ignore:All-NaN:RuntimeWarning")
