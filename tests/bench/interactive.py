@@ -27,9 +27,9 @@ Ask = Callable[[dict[str, Any]], float]
 
 
 @contextmanager
-def stac_api(folder: Path) -> Iterator[str]:
+def stac_api(folder: Path, *options: str) -> Iterator[str]:
     """The URL of a STAC API over a season."""
-    command = [sys.executable, str(HERE / "stac_api.py"), str(folder)]
+    command = [sys.executable, str(HERE / "stac_api.py"), str(folder), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
@@ -48,13 +48,13 @@ def tiles(folder: Path) -> list[dict[str, Any]]:
 
 
 def measure(kind: str, folder: Path, scratch: Path) -> dict[str, Any]:
-    """Milliseconds of an implementation.
+    """Milliseconds of an implementation, over a STAC API and files over HTTP; `disk` is ours with both on disk.
 
     The last date is for waking up. Then each date is asked for once: its files were not opened and its search was not
     made before (cold). Then one request is repeated (warm).
     """
     *fresh, first = tiles(folder)
-    with stac_api(folder) as stac, asking(kind, stac, folder, scratch) as ask:
+    with stac_api(folder, "--files") as stac, asking(kind, stac, folder, scratch) as ask:
         for _ in range(3):
             ask(first)
         cold = [1000 * ask(process) for process in fresh]
@@ -72,6 +72,9 @@ def asking(kind: str, stac: str, folder: Path, scratch: Path) -> Iterator[Ask]:
     """How an implementation is asked for a tile: it returns the seconds that this took."""
     if kind == "result":
         with ways.node(scratch / "tiles", [stac], [stac.removeprefix("http://")]) as node:
+            yield lambda process: timed(lambda: node.post(process))
+    elif kind == "disk":
+        with ways.node(scratch / "tiles", [str(folder / "collection.json")]) as node:
             yield lambda process: timed(lambda: node.post(process))
     elif kind == "titiler":
         with tiler.serving(scratch / "tiler", stac) as server:
@@ -96,7 +99,7 @@ def timed(action: Callable[[], bytes]) -> float:
 def library(kind: str, stac: str, scratch: Path) -> Iterator[Ask]:
     """openeo-processes-dask in a process that stays; search included, HTTP not."""
     command = [environments.python("opd"), str(HERE / "peers" / "opd.py"), kind, str(scratch)]
-    environment = environments.variables(BENCH_STAC=stac)
+    environment = environments.variables(BENCH_STAC=stac, PYTHONPATH=str(HERE))
     pipe = subprocess.PIPE
     with subprocess.Popen(
         command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, env=environment

@@ -19,6 +19,7 @@ NAMES = {
     "result": "ours, `POST /result`",
     "job": "ours, batch job",
     "run": "ours, `openeo-backend run`",
+    "disk": "ours, `POST /result`, catalog and files on disk",
     "odc": "odc-stac script",
     "stackstac": "stackstac script",
     "opd-own": "openeo-processes-dask, its own `load_stac`",

@@ -141,7 +141,7 @@ def coarse(folder: Path, size: int) -> Path:
         item.mkdir(parents=True, exist_ok=True)
         hidden = gaussian_filter(rng.standard_normal((size, size), dtype=np.float32), 12)
         qa = np.where(hidden > np.quantile(hidden, 0.7), 1, 0) | np.where(hidden > np.quantile(hidden, 0.9), 4, 0)
-        outside = np.add.outer(np.arange(size), 0.3 * np.arange(size)) < 40 * index
+        outside = np.add.outer(np.arange(size), 0.3 * np.arange(size)) < 40 * index + size // 8
         for band, mean, spread in (("blue", 500, 120), ("red", 900, -300), ("nir", 2800, 900)):
             values = mean + spread * ground + 30 * rng.standard_normal((size, size)) + 4000 * (qa > 3)
             stored = np.clip(values, -200, 16000).astype(np.int16)

@@ -1,4 +1,7 @@
-"""A STAC API over a season, for those who search: python stac_api.py FOLDER prints its URL and serves until killed."""
+"""A STAC API over a season, and its files over HTTP: python stac_api.py FOLDER prints its URL and serves until killed.
+
+With --files items refer to files over HTTP, else to those on disk.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,11 @@ CLASSES = [
 class Catalog:
     """Answers by path."""
 
-    def __init__(self, folder: Path, root: str) -> None:
-        self.root, self.items = root, season.items(folder)
+    def __init__(self, folder: Path, root: str, over_http: bool) -> None:
+        self.root, self.items, self.folder = root, season.items(folder), folder.resolve()
+        if over_http:
+            for asset in (asset for item in self.items for asset in item["assets"].values()):
+                asset["href"] = f"{root}/files/{Path(asset['href']).relative_to(self.folder)}"
         self.collection = json.loads((folder / "collection.json").read_text())
         here = f"{root}/collections/{self.collection['id']}"
         links = {"self": here, "root": root, "parent": root, "items": f"{here}/items"}
@@ -83,7 +89,31 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         where = urlsplit(self.path)
-        self._send(where.path, dict(parse_qsl(where.query)))
+        if where.path.startswith("/files/"):
+            self._file(self.catalog.folder / where.path.removeprefix("/files/"))
+        else:
+            self._send(where.path, dict(parse_qsl(where.query)))
+
+    do_HEAD = do_GET
+
+    def _file(self, path: Path) -> None:
+        """A file of the season, or the range of it that is asked for."""
+        if not path.is_file():
+            self.send_error(404)
+            return
+        size = path.stat().st_size
+        first, _, last = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")
+        start, end = int(first), min(int(last or size - 1), size - 1)
+        self.send_response(206 if "Range" in self.headers else 200)
+        self.send_header("Content-Type", "image/tiff")
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Range", f"bytes {start}-{end}/{size}")
+        self.send_header("Content-Length", str(end - start + 1))
+        self.end_headers()
+        if self.command == "GET":
+            with path.open("rb") as file:
+                file.seek(start)
+                self.wfile.write(file.read(end - start + 1))
 
     def do_POST(self) -> None:
         self._send(self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
@@ -104,6 +134,6 @@ class Handler(BaseHTTPRequestHandler):
 if __name__ == "__main__":
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     address = f"http://127.0.0.1:{server.server_port}"
-    Handler.catalog = Catalog(Path(sys.argv[1]), address)
+    Handler.catalog = Catalog(Path(sys.argv[1]), address, "--files" in sys.argv)
     print(address, flush=True)
     server.serve_forever()

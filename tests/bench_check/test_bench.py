@@ -22,6 +22,7 @@ sys.path.append(str(Path(__file__).parents[1] / "bench"))
 import compare
 import floor
 import forest
+import plain
 import season
 import workload
 
@@ -117,6 +118,18 @@ def test_floor_and_ours_have_the_pixels_of_plain_numpy(name: str, data: Path, tm
     for kind, values in found.items():
         assert values.shape == expected.shape, kind
         check(name, values[:, inner, inner], expected[:, inner, inner])
+
+
+@pytest.mark.parametrize("name", ["f", "g"])
+def test_ours_has_the_pixels_of_plain_numpy_on_another_season(name: str, tmp_path: Path) -> None:
+    """Other blocks, strips, LZW and Zstandard, signed and floating point numbers, seven dates, other graphs."""
+    catalog = season.coarse(tmp_path / "coarse", SIZE)
+
+    found = ours(name, catalog.parent, catalog, tmp_path / "ours")
+
+    expected = compare.planes(plain.run(name, catalog.parent, SIZE, tmp_path))[0]
+    assert 0.01 < np.isnan(expected).mean() < 0.9
+    np.testing.assert_allclose(found, expected, rtol=3e-6, atol=2e-6)
 
 
 def check(name: str, values: np.ndarray, expected: np.ndarray) -> None:

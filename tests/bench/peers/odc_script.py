@@ -22,7 +22,7 @@ def run(name: str, folder: Path, size: int, out: Path) -> Path:
 
     def load(bands: list[str], size: int, grid: season.Grid) -> xr.Dataset:
         bounds = BoundingBox(*grid.extent(size), crs=f"EPSG:{grid.epsg}")
-        box = GeoBox.from_bbox(bounds, resolution=grid.metres)
+        box = GeoBox.from_bbox(bounds, resolution=grid.metres, tight=True)
         return odc.stac.load(items, bands=bands, geobox=box, chunks=CHUNKS, groupby="solar_day")
 
     def warp(size: int) -> xr.DataArray:
