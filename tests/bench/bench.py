@@ -3,7 +3,7 @@
 Each turn is added to build/bench/turns.jsonl, and a turn that is there is not run again: the whole can be run in
 parts, and `--page` writes the page from what there is.
 
-python tests/bench/bench.py [--size 4096] [--rounds 5] [--workloads abcd] [--only floor,result] [--minutes 9] [--page]
+python tests/bench/bench.py [--size 4096] [--rounds 5] [--workloads abcdefg] [--only floor,result] [--minutes 9]
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,14 @@ PAGE = HERE.parents[1] / "docs" / "benchmarks.md"
 BUILD = HERE.parents[1] / "build" / "bench"
 #: Ours by its three ways in.
 OURS = ("result", "job", "run")
+
+#: Those whose ratio is the figure, and that take part in all rounds; the others do in `--peer-rounds`.
+OFTEN = ("floor", "result")
+ALL = ("floor", *OURS, *environments.PEERS)
+#: Who takes part, where not all do.
+PARTS = {"e": ("result", "disk", "opd-own", "opd-good", "titiler"), **dict.fromkeys("fg", ("floor", "result", "odc"))}
+#: Most memory of a peer in bytes: beyond that it counts as not runnable, and the machine is spared.
+ROOM = 12 * 10**9
 
 #: Processes that titiler-openeo does not have, by workload.
 LACKS = {"b": "aggregate_temporal_period", "c": "apply_kernel", "d": "forests"}
@@ -75,7 +84,7 @@ class Bench:
     @cached_property
     def node(self) -> ways.Node:
         """A served node, warm: each kind of child has been started once."""
-        names = self.options.workloads
+        names = [name for name in self.options.workloads if name != "e"]
         catalogs = sorted({str(self.season(name) / "collection.json") for name in names})
         node = self._stack.enter_context(ways.node(self.scratch / "node", catalogs))
         for name in names:
@@ -85,7 +94,7 @@ class Bench:
     def rounds(self, name: str, kinds: list[str]) -> None:
         """All rounds of a workload that are not there yet; the floor is run again with what is missing."""
         for number in range(self.options.rounds):
-            size = self.options.size
+            size, kinds = self.options.size, [k for k in kinds if k in OFTEN or number < self.options.peer_rounds]
             there = {t["kind"] for t in self.known() if (t["name"], t["size"], t.get("round")) == (name, size, number)}
             missing = [kind for kind in kinds if kind not in there]
             if not missing or time.monotonic() > self.end:
@@ -148,7 +157,9 @@ class Bench:
         python = environments.python(where) if where else sys.executable
         variables = environments.variables(BENCH_STAC=self.stac if where == "opd" else "")
         command = [python, str(HERE / "turn.py"), function, name, str(size), str(folder), str(out)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, env=variables, timeout=1800)
+        done = subprocess.run(
+            command, check=True, capture_output=True, text=True, env=variables, timeout=1800, preexec_fn=bound
+        )
         return dict(json.loads(done.stdout.splitlines()[-1]))
 
     @cached_property
@@ -161,6 +172,11 @@ class Bench:
         server = self._stack.enter_context(tiler.serving(self.scratch / "tiler", self.stac))
         server.post(tiler.adapted(work.process("a", 256, self.season("a")), 256))
         return server
+
+
+def bound() -> None:
+    """Bound the memory of this process, which becomes a peer or the floor."""
+    resource.setrlimit(resource.RLIMIT_DATA, (ROOM, ROOM))
 
 
 def read(path: Path) -> list[Turn]:
@@ -195,9 +211,10 @@ def say(text: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=4096, help="pixels along the image")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds that there are in the end")
-    parser.add_argument("--workloads", default="abcd")
-    parser.add_argument("--only", default="floor,result,job,run", help="implementations, the floor among them")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of floor and ours that there are in the end")
+    parser.add_argument("--peer-rounds", type=int, default=1, help="of these, rounds in which all take part")
+    parser.add_argument("--workloads", default="abcdefg")
+    parser.add_argument("--only", help="implementations, the floor among them, instead of all")
     parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "openeo-bench")
     parser.add_argument("--minutes", type=float, default=600, help="no turn begins after so many minutes")
     parser.add_argument("--turns", type=Path, default=BUILD / "turns.jsonl", help="where all turns are kept")
@@ -206,13 +223,22 @@ def main() -> None:
     options = parser.parse_args()
     if options.fresh:
         options.turns.unlink(missing_ok=True)
-    if options.page:
-        report.write(PAGE, read(options.turns), options.size)
-        return
+    if not options.page:
+        run(options, options.workloads)
+        if options.size > tiler.MOST and "a" in options.workloads and not options.only:
+            smaller = argparse.Namespace(**{**vars(options), "size": tiler.MOST, "rounds": options.peer_rounds})
+            smaller.only, smaller.workloads = "floor,result,titiler", "a"
+            run(smaller, "a")
+    if options.page or not options.only:
+        report.write(PAGE, read(options.turns), options.size, tiler.MOST)
+
+
+def run(options: argparse.Namespace, names: str) -> None:
+    """The turns of some workloads that are not there yet."""
     with ExitStack() as stack:
         bench = Bench(options, options.turns, stack)
-        for name in options.workloads:
-            bench.rounds(name, options.only.split(","))
+        for name in names:
+            bench.rounds(name, options.only.split(",") if options.only else list(PARTS.get(name, ALL)))
 
 
 if __name__ == "__main__":

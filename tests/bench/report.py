@@ -180,8 +180,8 @@ def _tile_targets(results: Results) -> list[tuple[str, str, str, bool]]:
     return rows
 
 
-def write(page: Path, turns: list[Turn], size: int) -> None:
-    """Write the page on a size, and its chart."""
+def write(page: Path, turns: list[Turn], size: int, smaller: int) -> None:
+    """Write the page on a size, and its chart; on a smaller one what some could not do at the larger."""
     results = Results(turns, size)
     names = [name for name in work.TITLES if any(turn["name"] == name for turn in results.turns)]
     picture = page.parent / "images" / "benchmarks.svg"
@@ -190,6 +190,8 @@ def write(page: Path, turns: list[Turn], size: int) -> None:
     sections: list[str] = []
     for name in names:
         sections += tiles(results) if name == "e" else section(results, name)
+    if smaller != size and (less := Results(turns, smaller)).of("a", "titiler"):
+        sections += [section(less, "a")[0] + f", {smaller} x {smaller} pixels", *section(less, "a")[1:]]
     days = sorted({turn["time"][:10] for turn in results.turns})
     commits = sorted({turn["commit"] for turn in results.turns if turn["kind"] in OURS})
     load = statistics.median(turn["load"] for turn in results.turns)

@@ -69,8 +69,12 @@ def seconds(pid: int) -> float:
 
 
 def adapted(process: Mapping[str, Any], size: int) -> dict[str, Any]:
-    """A graph whose loads say how many pixels they want, without which it loads few."""
-    graph = json.loads(json.dumps(process["process_graph"]))
+    """A graph in its words: loads say how many pixels they want, bands in callbacks go by their places."""
+    text = json.dumps(process["process_graph"])
+    for node in process["process_graph"].values():
+        for place, band in enumerate(node["arguments"].get("bands", ())):
+            text = text.replace(f'"label": "{band}"', f'"index": {place}')
+    graph = json.loads(text)
     for node in graph.values():
         if node["process_id"] == "load_collection":
             node["arguments"] |= {"width": size, "height": size}

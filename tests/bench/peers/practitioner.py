@@ -41,6 +41,7 @@ def measured(data: xr.Dataset, nodata: float = 0) -> xr.Dataset:
 
 
 def tiff(data: xr.DataArray, out: Path, epsg: int, **options: Any) -> Path:
+    data = data.rio.write_nodata(np.nan) if data.dtype.kind == "f" else data
     data.rio.write_crs(epsg).rio.to_raster(out / "peer.tif", **{**TIFF, **options})
     return out / "peer.tif"
 
