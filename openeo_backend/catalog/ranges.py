@@ -32,7 +32,7 @@ _WAITING = 128 * 2**20
 #: How often a request is made, and seconds before the second time; each further wait is twice as long.
 _TRIES, _PAUSE = 4, 0.25
 
-#: Seconds for a request, answer included.
+#: Seconds for a request, answer included; after so many no further one is made.
 _WITHIN = 60.0
 
 #: Seconds for which requests share what the beginning of a file told.
@@ -196,8 +196,10 @@ class RangedFile:
             size = min(size, self._size - offset)
             if size <= 0:
                 return b""
-        reason = ""
+        reason, begun = "", time.monotonic()
         for number in range(_TRIES):
+            if time.monotonic() - begun > _WITHIN:
+                break
             if number:
                 time.sleep(_PAUSE * 2 ** (number - 1))
             try:
@@ -221,7 +223,7 @@ class RangedFile:
                 raise Unreachable(f"its server answers with HTTP status {reply.status}")
             else:
                 reason = f"its server answers with HTTP status {reply.status}"
-        raise Unreachable(f"{reason}, {_TRIES} times")
+        raise Unreachable(f"{reason}, again and again")
 
     def _ask(self, offset: int, size: int) -> Reply:
         headers = {"Range": f"bytes={offset}-{offset + size - 1}", "Accept-Encoding": "identity"}

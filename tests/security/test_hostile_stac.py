@@ -121,7 +121,7 @@ class Shelf:
         raise OpenEOError("UrlNotReachable", "No file is read here.")
 
     def request(self, method: str, url: str, **members: Any) -> Any:
-        raise OpenEOError("UrlNotReachable", "No file is read here.")
+        raise OpenEOError("UrlNotAllowed", "No file is read here.")
 
 
 class Surroundings:
