@@ -35,8 +35,9 @@ blueprint = Blueprint("result", __name__)
 
 CHUNK = 1 << 20
 
-#: Statuses that stay as they are on /result; other failures become 400 (the user's) or 500 (ours), the two that
-#: clients show together with the log.
+#: Statuses that stay as they are on /result; other failures become 400 (the user's; also where they ask for what is not
+#: there)
+#: or 500 (ours), the two that clients show together with the log.
 _KEPT = frozenset({401, 402, 403, 408, 413, 429, 503})
 
 
@@ -187,7 +188,7 @@ def _told(error: OpenEOError) -> OpenEOError:
     """An error of a computation with one of the statuses that clients of /result expect."""
     if error.status in _KEPT:
         return error
-    status = 400 if error.status < 500 else 500
+    status = 400 if error.status < 500 or error.status == 501 else 500
     return OpenEOError(error.code, error.message, hint=error.hint, path=error.path, status=status, data=error.data)
 
 

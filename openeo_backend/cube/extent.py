@@ -69,16 +69,17 @@ def reproject(geometry: BaseGeometry, source: CRS, target: CRS) -> BaseGeometry:
 
     Coordinates that have no counterpart there become infinite.
 
-    :raises OpenEOError: ProcessParameterInvalid where nobody knows how the one follows from the other.
+    :raises OpenEOError: ProcessParameterInvalid where that cannot be computed.
     """
     if source == target or geometry.is_empty:
         return geometry
     try:
         convert = source.transformer_to_crs(target)
-    except ProjError as error:
-        told = f"There is no way from the reference system {str(source)[:200]} to {str(target)[:200]}."
-        raise OpenEOError("ProcessParameterInvalid", told, hint="Use one with an EPSG code.") from error
-    dense = shapely.segmentize(geometry, max(*_size(geometry), 1e-9) / _DENSITY)
+        size = max(_size(geometry))
+        dense = shapely.segmentize(geometry, size / _DENSITY) if size else geometry
+    except (ProjError, shapely.errors.GEOSException) as error:
+        told = f"The geometry cannot be brought from {str(source)[:200]} to {str(target)[:200]}: {str(error)[:200]}"
+        raise OpenEOError("ProcessParameterInvalid", told, hint="Use a reference system with an EPSG code.") from error
     return shapely.transform(dense, lambda points: np.column_stack(convert(points[:, 0], points[:, 1])))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
+from openeo_backend.errors import OpenEOError
 from openeo_backend.formats.asset import Asset, AssetBand, Progress
 from openeo_backend.formats.blocks import WINDOW, stream
 from openeo_backend.formats.images import Images, arrange, image_dimensions, unsuitable
@@ -176,12 +177,20 @@ def prepare(
 
 
 def read_colormap(colours: Mapping[str, Any]) -> dict[int, tuple[int, int, int, int]]:
-    """Colours by value: lists of red, green, blue, alpha from 0 to 1, or one number 0xRRGGBBAA."""
+    """Colours by value: lists of red, green, blue, alpha from 0 to 1, or one number 0xRRGGBBAA.
+
+    :raises OpenEOError: ProcessParameterInvalid for values that are no whole numbers.
+    """
     out = {}
     for key, colour in colours.items():
-        if isinstance(colour, int):
-            red, green, blue, alpha = ((colour >> shift) & 255 for shift in (24, 16, 8, 0))
+        try:
+            value = int(float(key))
+        except (ValueError, OverflowError):
+            message = f"The option colormap has a colour for '{key[:80]}', which is no number."
+            raise OpenEOError("ProcessParameterInvalid", message) from None
+        if isinstance(colour, int | float):
+            red, green, blue, alpha = ((int(colour) >> shift) & 255 for shift in (24, 16, 8, 0))
         else:
             red, green, blue, alpha = (round(float(part) * 255) for part in colour)
-        out[int(float(key))] = (red, green, blue, alpha)
+        out[value] = (red, green, blue, alpha)
     return out

@@ -68,6 +68,9 @@ class Implementation(Process):
     kinds: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """The types of JSON values that parameters take, for those that do not take all."""
 
+    flags: frozenset[str] = frozenset()
+    """Options that are true or false, and the same for all pixels."""
+
     def check(self, arguments: Mapping[str, Any]) -> None:
         """Refuse JSON values of types that the specification does not name, and what is no cube where only cubes go.
 
@@ -78,6 +81,10 @@ class Implementation(Process):
         for name, allowed in self.kinds.items():
             value = arguments.get(name, allowed)
             kind = _JSON_TYPES.get(value.__class__)
+            if kind is None and name in self.flags and is_pixels(value):
+                raise refuse(
+                    name, f"must be of the type boolean, but is {describe(value)}", "It is one for all pixels."
+                )
             if kind is not None and kind not in allowed and not _is_whole(value, allowed):
                 expected = " or ".join(sorted(allowed - {"integer"} if "number" in allowed else allowed))
                 raise refuse(name, f"must be of the type {expected}, but is {describe(value)}")
@@ -209,6 +216,9 @@ class Registry:
             requires=mark.requires,
             cubes=frozenset(name for name, taken in parameters.items() if taken.annotation in (Cube, "Cube")),
             kinds={p["name"]: types for p in spec.get("parameters", ()) if (types := _types(p))},
+            flags=frozenset(
+                p["name"] for p in spec.get("parameters", ()) if p.get("optional") and _types(p) == {"boolean", "null"}
+            ),
         )
         if mark.hidden:
             self._hidden.add(mark.id)

@@ -186,7 +186,7 @@ def test_problems_are_told_together_before_anything_runs(
     [
         ("CollectionNotFound", 404, 400),
         ("NoDataAvailable", 400, 400),
-        ("FeatureUnsupported", 501, 500),
+        ("FeatureUnsupported", 501, 400),
         ("OutOfMemory", 500, 500),
         ("PaymentRequired", 402, 402),
         ("RequestTimeout", 408, 408),

@@ -25,8 +25,7 @@ This page is written by `tests/chaos/record.py`.
 _TAIL = """
 ## Found and mended
 
-Found while this was built, by short runs or by reading what they showed; each has a test now. The run of 2026-11-22
-15:48 was made before what it found itself, and before deleted files were looked for again:
+Found while this was built, by short runs, by those of 20 minutes, or by reading what they showed; each has a test now:
 
 - the server ended when its api was started again while the database or a catalog was away;
 - one empty answer of a STAC API meant no collections until a restart;
@@ -37,7 +36,7 @@ Found while this was built, by short runs or by reading what they showed; each h
 - a wrong key that a provider published locked users out for ten minutes;
 - a database away was told as a failure of the server (500) instead of 503;
 - jobs ended with `Internal` where the connection to the database broke while a run began, or where the process that
-  children are forked from died at that moment (the two problems of the run of 2026-11-22).
+  children are forked from died at that moment (the two problems of a run of 20 minutes on 2026-11-22 15:48).
 
 ## Lies that nobody can see
 

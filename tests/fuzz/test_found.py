@@ -75,6 +75,49 @@ def test_null_of_another_node_is_as_good_as_nothing_for_an_option(node: Any) -> 
     assert node.ask("POST", "/result", json={"process": {"process_graph": graph}}).json == [1, 2]
 
 
+def test_options_are_the_same_for_all_pixels(node: Any) -> None:
+    every = call("all", data=[], ignore_nodata={"from_parameter": "x"})
+    process = {"process_graph": {"c": {**every, "result": True}}}
+    apply = {"process_id": "apply", "arguments": {"data": LOADED, "process": process}, "result": True}
+    answer = node.ask("POST", "/result", json={"process": {"process_graph": {"load": LOAD, "r": apply}}})
+    assert (answer.status_code, answer.json["code"]) == (400, "ProcessParameterInvalid")
+    assert "'ignore_nodata' must be of the type boolean" in answer.json["message"]
+
+
+def test_what_is_not_there_is_no_failure_of_the_server(node: Any) -> None:
+    load = call("load_collection", id="SENTINEL1_GRD", spatial_extent=None, temporal_extent=None)
+    beta = {**call("sar_backscatter", data=LOADED, coefficient="beta0"), "result": True}
+    answer = node.ask("POST", "/result", json={"process": {"process_graph": {"load": load, "n": beta}}})
+    assert (answer.status_code, answer.json["code"]) == (400, "FeatureUnsupported")
+
+
+def test_boxes_around_a_point(node: Any) -> None:
+    box = {"west": 11.0, "east": 11.0, "south": 50.0, "north": 50.0}
+    area = parse_area(box)
+    assert area is not None
+    expected = pyproj.Transformer.from_crs(4326, 32632, always_xy=True).transform(11.0, 50.0)
+    assert area.bounds(read_crs(32632)) == pytest.approx((*expected, *expected))
+    load = {**call("load_collection", id="SENTINEL2_L2A", spatial_extent=box, temporal_extent=None), "result": True}
+    assert node.ask("POST", "/result", json={"process": {"process_graph": {"l": load}}}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("format", "options"),
+    [
+        ("GTiff", {"nodata": "nan((("}),
+        ("PNG", {"colormap": {"B04": 0}}),
+        ("PNG", {"colormap": {"1e999": [0, 0, 0, 1]}}),
+    ],
+)
+def test_options_of_formats_that_are_no_numbers(node: Any, format: str, options: dict[str, Any]) -> None:
+    load = {**LOAD, "arguments": {**LOAD["arguments"], "bands": ["B04"]}}
+    save = call("save_result", data=LOADED, format=format, options=options)
+    answer = node.ask(
+        "POST", "/result", json={"process": {"process_graph": {"load": load, "s": {**save, "result": True}}}}
+    )
+    assert (answer.status_code, answer.json["code"]) == (400, "ProcessParameterInvalid")
+
+
 def test_no_values_fit_nothing(node: Any) -> None:
     line = {
         "process_graph": {
