@@ -13,8 +13,14 @@ from openeo_backend.ml import trees
 from openeo_backend.processes.registry import Registry
 
 _MODULES = ("scipy.ndimage", "scipy.signal", "netCDF4", "scipy.interpolate", "pyarrow.parquet", "sklearn.ensemble")
-#: What only some children need: the fork server does it while nobody asks it for children.
+#: Compiled code and what only some children need: the fork server gets it while nobody asks it for children. Where
+#: nothing was compiled before, that takes a while.
 LATER: tuple[Callable[[], object], ...] = (
+    order.warm,
+    blank.warm,
+    ternary.warm,
+    unpack.warm,
+    statistics.warm,
     warp.warm,
     focal.warm,
     along.warm,
@@ -23,11 +29,6 @@ LATER: tuple[Callable[[], object], ...] = (
 )
 
 Registry.predefined()
-order.warm()
-blank.warm()
-ternary.warm()
-unpack.warm()
-statistics.warm()
 
 # children share what is imported here, and have nothing to collect in it
 gc.collect()

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 PRELOAD = "openeo_backend.jobs.preload"
 
 #: Seconds without a request before something is prepared: who asks now does not wait for that.
-IDLE_SECONDS = 0.5
+IDLE_SECONDS = 1.0
 
 #: Bytes of a request: the folders that modules are imported from.
 _MOST = 1 << 16
@@ -132,13 +132,13 @@ def serve(end: socket.socket, body: Body, later: Iterable[Callable[[], object]] 
     """Fork a child for each request, until nobody is left who could ask.
 
     :param body: what children do.
-    :param later: what is prepared for them while nobody asks.
+    :param later: what is prepared for them while nobody asks, once there was one.
     """
     with selectors.DefaultSelector() as selector:
         selector.register(end, selectors.EVENT_READ)
-        waiting = list(later)
+        waiting, is_known = list(later), False
         while True:
-            ready = selector.select(IDLE_SECONDS if waiting else None)
+            ready = selector.select(IDLE_SECONDS if waiting and is_known else None)
             if not ready:
                 waiting.pop(0)()
             for key, _ in ready:
@@ -146,6 +146,8 @@ def serve(end: socket.socket, body: Body, later: Iterable[Callable[[], object]] 
                     _bury(selector, key)
                 elif not _answer(end, selector, body):
                     return
+                else:
+                    is_known = True
 
 
 def _answer(end: socket.socket, selector: selectors.BaseSelector, body: Body) -> bool:

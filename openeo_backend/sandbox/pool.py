@@ -29,6 +29,7 @@ class Ready:
     """A child that waits for work."""
 
     child: Child
+    is_prepared: bool = False
     born: float = field(default_factory=time.monotonic)
     uses: int = 0
 
@@ -82,23 +83,35 @@ class Pool:
     ) -> Ending:
         """Do work in a child, as :meth:`openeo_backend.sandbox.child.Child.work` does.
 
+        A child that rested and died before it told anything had died of something else: another one does the work.
+
         :param goes_on: whether the child may have worked before, and may afterwards. Otherwise this is its only work.
         :raises NotStartedError: where no child can be had.
         """
-        ready = self._take(used=goes_on)
-        goes_well = False
-        try:
-            ending = ready.child.work(target, payload, on_event, cancelled, seconds, memory_mb)
-            goes_well = ending.kind == "done"
-            return ending
-        finally:
-            self._return(ready, goes_on and goes_well)
+        told = False
 
-    def _take(self, used: bool) -> Ready:
-        """A child: the last used one, if it may be used, since its memory is warm; else one without a past."""
+        def tell(event: Mapping[str, Any]) -> None:
+            nonlocal told
+            told = True
+            on_event(event)
+
+        for is_last in (False, True):
+            ready = self._take(used=goes_on, anew=is_last)
+            rested, goes_well = ready.is_prepared or ready.uses > 0, False
+            try:
+                ending = ready.child.work(target, payload, tell, cancelled, seconds, memory_mb)
+                goes_well = ending.kind == "done"
+                if ending.kind != "died" or told or not rested or is_last:
+                    return ending
+            finally:
+                self._return(ready, goes_on and goes_well)
+        raise AssertionError("unreachable")
+
+    def _take(self, used: bool, anew: bool) -> Ready:
+        """A child: a new one, or the last used, if it may be, since its memory is warm; else one without a past."""
         with self._lock:
             self._busy += 1
-            fit = [ready for ready in self._resting if ready.is_good() and (used or not ready.uses)]
+            fit = [r for r in self._resting if not anew and r.is_good() and (used or not r.uses)]
             chosen = max(fit, key=lambda ready: (ready.uses > 0, ready.born), default=None)
             if chosen is not None:
                 self._resting.remove(chosen)
@@ -160,5 +173,5 @@ class Pool:
             child.end()
             return False
         with self._lock:
-            self._resting.append(Ready(child))
+            self._resting.append(Ready(child, is_prepared=True))
         return True

@@ -150,6 +150,27 @@ def test_a_worker_beside_the_api_starts_a_job_at_once(tmp_path: Path) -> None:
                 time.sleep(0.05)
 
 
+def test_requests_are_answered_after_the_fork_server_and_its_children_were_killed(tmp_path: Path) -> None:
+    process = {"process_graph": {"a": {"process_id": "add", "arguments": {"x": 1, "y": 2}, "result": True}}}
+    with serving_node(tmp_path, None, "ada", "lovelace") as node:
+        basic = base64.b64encode(b"ada:lovelace").decode()
+        token = ask(f"{node.root}/credentials/basic", f"Basic {basic}")["access_token"]
+        for _ in range(2):
+            assert ask(f"{node.root}/result", f"Bearer basic//{token}", {"process": process}) == 3
+            forks = [pid for pid in children(node.pid) if _name(pid) == "openeo fork ser"]
+            assert len(forks) >= 2  # the server, and a child that goes on
+            for pid in forks:
+                os.kill(pid, signal.SIGKILL)
+        assert ask(f"{node.root}/result", f"Bearer basic//{token}", {"process": process}) == 3
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def ask(url: str, authorization: str, body: Any = None) -> Any:
     """The JSON document at a URL, or the id of what a body made there."""
     headers = {"Authorization": authorization, "Content-Type": "application/json"}

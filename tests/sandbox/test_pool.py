@@ -87,6 +87,24 @@ def test_resting_children_that_died_or_grew_old_are_replaced(children: Pool, mon
     assert tell(children, True)[0] not in old
 
 
+def test_work_for_a_child_that_had_just_died_is_done_by_another(
+    children: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its death is not seen yet when it is chosen."""
+    monkeypatch.setattr(pool.Ready, "is_good", lambda self: True)
+    for ready in children._resting:
+        os.kill(ready.child.pid, signal.SIGKILL)
+    assert tell(children, True)[0]
+
+
+def test_work_that_kills_its_child_is_not_done_again_and_again(children: Pool) -> None:
+    events: list[Any] = []
+    assert children.run("child_targets:kill_itself", {}, events.append, goes_on=True).kind == "died"
+    assert events == [{"about": "to die"}]
+    endings = [children.run("child_targets:crash", {}, ignore, goes_on=True).kind for _ in range(2)]
+    assert endings == ["died", "died"]
+
+
 def test_without_a_prepared_child_work_is_done_nevertheless(server: forkserver.Spawned) -> None:
     children = Pool(server, ("child_targets:prepare", {"mark": "prepared"}), 2)
     assert children.run("child_targets:tell", {}, ignore, goes_on=True).kind == "done"
