@@ -156,7 +156,8 @@ class ComputeSettings(Section):
     threads: int | None = None
     """Threads per evaluation; by default the number of cores."""
     memory_mb: int = 2048
-    """Memory an evaluation may plan with."""
+    """Memory that an evaluation plans with: blocks and threads are chosen by it, and what takes more even block by
+    block is refused before it starts. A job that asks for memory by its option `memory` plans with that instead."""
 
 
 class JobsSettings(Section):

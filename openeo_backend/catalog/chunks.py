@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 
-#: Side of blocks in pixels: the usual one, and the one for few blocks or many dates and bands.
-_SIDE, _SMALL = 1024, 512
+from openeo_backend.cube import memory
+
+#: Side of blocks in pixels: the usual one, the one for few blocks or many dates and bands, and the least.
+_SIDE, _SMALL, _LEAST = 1024, 512, 128
 _MANY = 60
 
-#: Bytes that one block may take.
-_BLOCK_BYTES = 256 * 2**20
+#: Bytes that what follows a load takes, its blocks included, per byte of a block.
+_SHARE = 2
+
+#: Side of the tiles that files usually have: smaller blocks unpack each of them several times.
+_TILE = 512
 
 
 def chunks(
     shape: tuple[int, int, int, int], itemsize: int, origin: tuple[int, int] = (0, 0)
 ) -> tuple[tuple[int, ...], ...]:
-    """Blocks with all dates and bands; smaller ones where there are few or many dates and bands, and fewer bands
-    or dates where even small ones would take too much memory.
+    """Blocks with all dates and bands; smaller ones where there are few or many dates and bands, or where threads
+    would take more memory together than there is, and fewer bands or dates where even small ones would.
 
     :param origin: row and column of the first pixel in the source. Blocks end where its tiles do (as far as their
         size divides that of blocks), so that each tile is read once.
     """
     steps, bands, height, width = shape
     few = math.ceil(height / _SIDE) * math.ceil(width / _SIDE) < 4
-    side = _SMALL if few or steps * bands > _MANY else _SIDE
-    plane = itemsize * min(side, height) * min(side, width)
-    planes = max(1, _BLOCK_BYTES // max(plane, 1))
+    pixel, there = steps * bands * itemsize, memory.planned() // _SHARE
+    side = _fitting(_SMALL if few or steps * bands > _MANY else _SIDE, pixel, there)
+    planes = max(1, there // max(itemsize * min(side, height) * min(side, width), 1))
     bands_at_once = bands if steps * bands <= planes else max(1, min(bands, planes // steps))
     steps_at_once = steps if steps * bands_at_once <= planes else max(1, planes // bands_at_once)
     return (
@@ -34,6 +40,21 @@ def chunks(
         _aligned(height, side, origin[0]),
         _aligned(width, side, origin[1]),
     )
+
+
+def _fitting(side: int, pixel: int, there: int) -> int:
+    """The side of blocks with which computing takes the least time, of those that fit with one thread or more.
+
+    :param pixel: bytes of a pixel with all dates and bands.
+    :param there: bytes that blocks may take.
+    """
+    sides = [side >> step for step in range(side.bit_length()) if side >> step >= _LEAST]
+    able = [
+        (max(_TILE / one, 1) ** 2 / threads, -one)
+        for one, threads in product(sides, range(1, memory.threads() + 1))
+        if threads * pixel * one**2 <= there
+    ]
+    return -min(able)[1] if able else sides[-1]
 
 
 def _split(length: int, at_once: int) -> tuple[int, ...]:

@@ -50,6 +50,13 @@ class Step(Protocol):
         ...
 
 
+class HasShape(Protocol):
+    """A block, or what is known of it."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Fill:
     """A task that makes a block by filling an array."""
@@ -231,34 +238,43 @@ class Chain:
         moved = [i.shifted(by) if isinstance(i, Chain) else i + by if isinstance(i, int) else i for i in self.inputs]
         return replace(self, inputs=tuple(moved))
 
+    def loaded(self, blocks: Sequence[HasShape] | None) -> int:
+        """Bytes that are filled at a time, for blocks of known shapes (None: of any)."""
+        together = sum(fill.nbytes for fill in self.fills())
+        shape = None if blocks is None else self.result_shape(blocks)
+        axis = None if shape is None else self._planes(shape)
+        return together if axis is None or shape is None else math.ceil(together / shape[axis])
+
     def __call__(self, *blocks: np.ndarray) -> np.ndarray:
-        shape = self._shape(blocks)
+        shape = self.result_shape(blocks)
         axis = self._planes(shape)
         if axis is None:
             return self._bind(blocks, count()).run()
         parts = (slice(start, start + 1) for start in range(shape[axis]))
         return _joined(shape, axis, ((part, self._bind(blocks, count(), axis, part).run()) for part in parts))
 
-    def _shape(self, blocks: Sequence[np.ndarray]) -> tuple[int, ...]:
+    def result_shape(self, blocks: Sequence[HasShape]) -> tuple[int, ...]:
+        """The shape of the result for blocks of some shapes."""
         shapes = []
         for one in self.inputs:
             if isinstance(one, Chain):
-                shapes.append(one._shape(blocks))
+                shapes.append(one.result_shape(blocks))
             else:
                 shapes.append(one.shape if isinstance(one, Fill) else blocks[one].shape)
         return self.step.result_shape(shapes)
 
     def _planes(self, shape: tuple[int, ...]) -> int | None:
         """The axis of the result along which large blocks are filled one plane after the other."""
-        if sum(fill.nbytes for fill in self._fills()) <= PLANES_BYTES:
+        if sum(fill.nbytes for fill in self.fills()) <= PLANES_BYTES:
             return None
         fitting = [axis for axis in range(len(shape)) if shape[axis] > 1 and self._goes_by_planes(axis)]
         return max(fitting, key=lambda axis: shape[axis], default=None)
 
-    def _fills(self) -> Iterator[Fill]:
+    def fills(self) -> Iterator[Fill]:
+        """What is filled for it."""
         for one in self.inputs:
             if isinstance(one, Chain):
-                yield from one._fills()
+                yield from one.fills()
             elif isinstance(one, Fill):
                 yield one
 
@@ -269,7 +285,7 @@ class Chain:
             own = self.step.input_axis(number, axis)
             if isinstance(one, Fill) and (own is None or own >= len(one.shape) - 2):
                 return False
-            if isinstance(one, Chain) and not (one._goes_by_planes(own) if own is not None else not any(one._fills())):
+            if isinstance(one, Chain) and not (one._goes_by_planes(own) if own is not None else not any(one.fills())):
                 return False
         return True
 

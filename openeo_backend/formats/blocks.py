@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +23,7 @@ from dask.local import get_sync
 from dask.optimization import cull
 from dask.threaded import get as get_threaded
 
+from openeo_backend.cube import memory
 from openeo_backend.cube.fusion import fuse
 from openeo_backend.formats.asset import Progress
 from openeo_backend.formats.shared import Shared
@@ -76,11 +76,15 @@ def stream(
 
     :param array: numpy array or dask array with at least two axes.
     """
-    threads = threads or dask.config.get("num_workers", None) or os.cpu_count() or 1
-    axes = [_merge(sizes, WINDOW) for sizes in _chunks(array)[-2:]]
+    threads = threads or memory.threads()
+    budget = min(budget, memory.planned() // 4)
+    side = _side(array, budget // (threads + 1))
+    axes = [_merge(sizes, side) for sizes in _chunks(array)[-2:]]
     others = _split(_chunks(array)[:-2], _area(axes) * array.dtype.itemsize, budget // (threads + 1))
     windows = [(*rest, y, x) for y, x in product(*axes) for rest in others]
-    source = _Source(array, windows, max(threads // max(len(windows), 1), 1), budget)
+    inner = max(threads // max(len(windows), 1), 1)
+    source = _Source(array, windows, inner, budget)
+    threads = source.fit(threads, windows, budget)
 
     def compute(place: tuple[slice, ...], share: Share) -> T:
         with share.told():
@@ -134,13 +138,14 @@ class _Source:
     """
 
     def __init__(self, array: Any, windows: Sequence[tuple[slice, ...]], threads: int, budget: int) -> None:
-        self.array = array
+        self.array, self.inner = array, threads
         self.lazy = isinstance(array, da.Array)
         if self.lazy:
             keys = list(flatten(array.__dask_keys__()))
             with dask.config.set({"optimization.fuse.active": False}):
                 graph = dict(optimize(array.__dask_graph__(), keys))
-            self.graph = dict(optimize(fuse(graph, keys), keys))
+            self.chained = fuse(graph, keys)
+            self.graph = dict(optimize(self.chained, keys))
             self.starts = [_starts(sizes) for sizes in array.chunks]
             scheduler = dask.config.get("scheduler", None)
             tasks = sum(not isinstance(task, DataNode | Alias) for task in self.graph.values())
@@ -149,6 +154,24 @@ class _Source:
             self.shared = None
             if len(windows) > 1 and self.get is get_sync:
                 self.shared = Shared(self.graph, [self._keys(place)[1] for place in windows], budget)
+
+    def fit(self, threads: int, windows: Sequence[tuple[slice, ...]], held: int) -> int:
+        """How many of at most so many threads may compute windows side by side; those within windows are chosen, too.
+
+        :param held: bytes that are held besides.
+        :raises OpenEOError: ProcessGraphComplexity where a window takes more memory than there is.
+        """
+        if not self.lazy or not windows or callable(dask.config.get("scheduler", None)):
+            return threads
+        sizes = [prod(part.stop - part.start for part in place) for place in windows]
+        largest = [place for place, size in zip(windows, sizes, strict=True) if size == max(sizes)]
+        keys = self._keys(largest[len(largest) // 2])[1]  # in the middle, where most is needed
+        found = memory.need(cull(self.chained, keys)[0], keys)
+        memory.refuse_larger(found)
+        if self.inner > 1:
+            self.inner = 1 + memory.fitting(found.task, self.inner - 1, held + found.likely)
+            self.get = partial(get_threaded, num_workers=self.inner)
+        return memory.fitting(found.likely, threads, held)
 
     def _keys(self, place: tuple[slice, ...]) -> tuple[list[tuple[int, ...]], list[tuple[Any, ...]]]:
         """Indices and keys of the chunks in a window."""
@@ -258,6 +281,15 @@ def _split(chunks: Sequence[Sequence[int]], pixel_bytes: int, budget: int) -> li
         rest = pixel_bytes * prod(lengths[axis + 1 :])
         parts.append(_merge(sizes, max(budget // max(rest, 1), 1)))
     return list(product(*parts))
+
+
+def _side(array: Any, budget: int) -> int:
+    """Pixels along a side up to which chunks are merged, so that windows of chunks with all dates stay small."""
+    pixel = prod(max(sizes, default=1) for sizes in _chunks(array)[:-2]) * array.dtype.itemsize
+    side = WINDOW
+    while side > 1 and pixel * side**2 > budget:
+        side //= 2
+    return side
 
 
 def _area(axes: list[list[slice]]) -> int:

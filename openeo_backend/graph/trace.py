@@ -42,7 +42,7 @@ def entered(nodes: tuple[NodeRef, ...]) -> Iterator[None]:
 
 
 def located(function: Callable[P, R]) -> Callable[P, R]:
-    """`function`, which is to run later (in a dask task), at the nodes being evaluated now."""
+    """`function`, which is to run later (in a dask task), at the nodes being evaluated now: its attribute `nodes`."""
     nodes = path()
 
     @functools.wraps(function)
@@ -50,4 +50,5 @@ def located(function: Callable[P, R]) -> Callable[P, R]:
         with entered(nodes):
             return function(*args, **kwargs)
 
+    call.__dict__["nodes"] = nodes
     return call

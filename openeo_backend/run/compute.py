@@ -11,6 +11,7 @@ import cloudpickle
 import dask
 from dask.local import get_sync
 
+from openeo_backend.cube import memory
 from openeo_backend.errors import OpenEOError
 from openeo_backend.settings import ComputeSettings
 
@@ -19,18 +20,20 @@ CONNECT_SECONDS = 15
 
 
 @contextmanager
-def computing(settings: ComputeSettings, threads: int | None = None) -> Iterator[None]:
-    """Within, cubes are computed where the settings say.
+def computing(settings: ComputeSettings, threads: int | None = None, memory_mb: float | None = None) -> Iterator[None]:
+    """Within, cubes are computed where the settings say, in as much memory as they say.
 
-    Processes and writers learn of it by Dask's configuration only (`scheduler`, `num_workers`), so that another
-    kind of cluster is one more branch here.
+    Processes and writers learn of it by Dask's configuration only (`scheduler`, `num_workers`, and what
+    :mod:`openeo_backend.cube.memory` reads), so that another kind of cluster is one more branch here.
 
     :param threads: how many compute at the same time, instead of what the settings say.
+    :param memory_mb: memory to plan with, instead of what the settings say.
     :raises OpenEOError: InfrastructureBusy, when the cluster cannot be reached or has no workers; OutOfMemory, when
         its workers died of what they were to compute.
     """
     if settings.kind == "threads":
-        with dask.config.set(num_workers=threads or settings.threads):
+        planned = {memory.CONFIG: memory_mb or settings.memory_mb}
+        with dask.config.set(planned, num_workers=threads or settings.threads):
             yield
         return
     # Only here: most back-ends have no cluster, and importing it takes a second.
@@ -46,7 +49,8 @@ def computing(settings: ComputeSettings, threads: int | None = None) -> Iterator
         there = sum(client.nthreads().values())
         if not there:
             raise _unreachable("has no workers")
-        with dask.config.set(scheduler=_Get(client), num_workers=min(there, threads or there)):
+        together = {memory.CONFIG: (memory_mb or settings.memory_mb) * len(client.nthreads())}
+        with dask.config.set(together, scheduler=_Get(client), num_workers=min(there, threads or there)):
             yield
 
 

@@ -162,7 +162,7 @@ def _evaluate(request: RunRequest, engine: Engine, journal: Journal, meter: Mete
         with without_pixels():
             value = evaluate(plan.graph, engine.processes, Scope(), env)
         return Outcome(value=size_of(env.saved or _unsaved(value, plan), meter), has_value=True, usage=meter.usage())
-    with computing(engine.settings.compute, request.threads):
+    with computing(engine.settings.compute, request.threads, _planned(request, engine.settings.compute.memory_mb)):
         value = evaluate(plan.graph, engine.processes, Scope(), env)
         saved = env.saved or _unsaved(value, plan)
         if isinstance(value, Cube) and not value.dimensions and not env.saved:
@@ -173,6 +173,13 @@ def _evaluate(request: RunRequest, engine: Engine, journal: Journal, meter: Mete
         files, provenance = _write(saved, request, journal, loads)
         _export(env, files, request, engine, journal)
         return Outcome(files=tuple(files), provenance=_told(provenance), usage=meter.usage())
+
+
+def _planned(request: RunRequest, usual: float) -> float:
+    """MB to plan with: what a job asked for, else the usual amount, or less where a run may not take it."""
+    if request.memory_mb is None:
+        return usual
+    return request.memory_mb if request.options.get("memory") is not None else min(usual, request.memory_mb)
 
 
 def _bare(value: Any, loads: Metered, meter: Meter) -> Outcome:
