@@ -13,7 +13,7 @@ import os
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import dask
 import numpy as np
@@ -82,12 +82,12 @@ def need(graph: Graph, keys: Sequence[Hashable]) -> Need:
     """What computing keys of a (fused) graph takes, found by going through its tasks in Dask's order."""
     if len(graph) > MOST_TASKS:
         return Need(0, 0)
-    places = order(dict(graph))
+    places: Mapping[Any, int] = order(cast(Any, dict(graph)))
     uses: Counter[Hashable] = Counter(one for node in graph.values() for one in set(node.dependencies))
     uses.update(keys)
     sure, guessed = _Held(guess=False), _Held(guess=True)
     found, largest = Need(0, 0), None
-    for key in sorted(graph, key=places.__getitem__):
+    for key in sorted(graph, key=lambda key: places[key]):
         node = graph[key]
         sure.add(key, node)
         task = guessed.add(key, node)
