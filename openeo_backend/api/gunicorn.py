@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
@@ -39,6 +40,9 @@ SLOW = "openeo_backend.slow"
 
 #: Bytes of a body that are read after its request was answered without it, so that the client gets to see the answer.
 MOST_DISCARDED = 256_000_000
+
+#: Bytes that are read at a time from a connection that is closed, and how often at most.
+CHUNK, MOST_CHUNKS = 1 << 16, 64
 
 #: How long a thread goes on while others wait.
 SWITCH_SECONDS = 0.0002
@@ -137,6 +141,7 @@ class Worker(ThreadWorker):
         return FairPool(self.cfg.threads, max(1, self.cfg.threads - 2), self.app.askers)
 
     def handle(self, conn: Any) -> Any:
+        conn.close = partial(close, conn)
         conn.patience = Patience(conn.sock, self.wsgi.extensions[SLOW])
         conn.patience.begin_head(self.wsgi.extensions[PATIENCE])
         try:
@@ -162,6 +167,21 @@ class Worker(ThreadWorker):
         super().handle_error(req, sink, addr, exc)
         with suppress(OSError):
             client.sendall(_as_openeo(sink.data))
+
+
+def close(conn: Any, graceful: bool = False) -> None:
+    """Close a connection without waiting for the client.
+
+    gunicorn would wait two seconds, in the one thread that accepts connections, for clients that keep theirs open.
+    """
+    with suppress(OSError):
+        conn.sock.setblocking(False)
+        for _ in range(MOST_CHUNKS):  # what is left unread would take the answer back
+            if not conn.sock.recv(CHUNK):
+                break
+    with suppress(OSError):
+        conn.sock.shutdown(socket.SHUT_WR)
+    conn.sock.close()
 
 
 class CheckedBody(TimedBody):
