@@ -170,6 +170,7 @@ def _evaluate(request: RunRequest, engine: Engine, journal: Journal, meter: Mete
         if not saved:
             _export(env, [], request, engine, journal)
             return _bare(_plain(value), loads, meter)
+        _refuse_larger(saved, request.limit_samples)
         files, provenance = _write(saved, request, journal, loads)
         _export(env, files, request, engine, journal)
         return Outcome(files=tuple(files), provenance=_told(provenance), usage=meter.usage())
@@ -250,6 +251,22 @@ def _write(
             known = isinstance(result.value, Cube)
             provenance = provenance.merge(result.value.provenance if known else loads.origin())
     return files, provenance
+
+
+def _refuse_larger(saved: list[Saved], limit: float | None) -> None:
+    """:raises OpenEOError: ProcessGraphComplexity where the results have more values than the request may read."""
+    values = 0
+    for result in saved:
+        values += _size(result.value)
+        if limit is not None and values > limit:
+            shape = " x ".join(f"{size:,} {name}" for name, size in result.value.data.sizes.items())
+            raise OpenEOError(
+                "ProcessGraphComplexity",
+                f"The result has {values / 1e6:,.0f} million values ({shape}); the limit for this kind of request is "
+                f"{limit / 1e6:,.0f} million.",
+                hint="Use a smaller extent, a coarser resolution, fewer dates or fewer bands.",
+                path=(NodeRef(result.node, "save_result"),),
+            )
 
 
 def _size(value: Any) -> int:

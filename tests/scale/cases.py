@@ -274,7 +274,7 @@ PIXELWISE = [
         "with an overlap resolver",
     ),
     Case(
-        "merge_cubes (join)",
+        "merge_cubes_join",
         lambda a: chain(s2(a, "B08"), s2(a, "B04"), node("merge_cubes", cube1=ref("n1"), cube2=ref("n2"))),
         pixels(lambda a, w: a.values(w, ["B08", "B04"])),
         "two loads side by side",

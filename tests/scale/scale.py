@@ -123,8 +123,12 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=10_980)
     parser.add_argument("--only", default="")
     parser.add_argument("--again", action="store_true")
+    parser.add_argument("--page", action="store_true", help="only write the page of what was measured")
     parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "openeo-scale")
     given = parser.parse_args()
+    if given.page:
+        write_page(RESULTS, CASES)
+        return 0
     archive = tile.generate(given.data / str(given.size), given.size)
     with served(archive.folder) as url:
         return run(replace(archive, url=url), given)

@@ -23,13 +23,17 @@ from openeo_backend.catalog.grid import crs_of, lay
 from openeo_backend.catalog.handles import Handles
 from openeo_backend.catalog.load import LONLAT, Assembler, Assembly
 from openeo_backend.catalog.mosaic import Step
-from openeo_backend.cube import Band, Cube
+from openeo_backend.cube import Band, Cube, memory
 from openeo_backend.cube.extent import reproject
 from openeo_backend.cube.grid import choose_utm, need_geobox
 from openeo_backend.errors import OpenEOError
 
-#: Side of blocks in pixels.
-_SIDE = 512
+#: Sides of blocks in pixels: the largest is taken that all threads may compute within the memory planned with. The
+#: terrain around blocks, which they are computed with, is the less the larger they are.
+_SIDES = (768, 512, 384, 256)
+
+#: Bytes that computing a pixel takes, with all that is found out about it.
+_PIXEL_BYTES = 550
 
 #: Layers of a dask graph that only choose among values.
 _CHOOSING = ("getitem", "rechunk", "take", "shuffle-take", "transpose")
@@ -174,7 +178,8 @@ def _grid(what: Assembly) -> GeoBox:
 def _lazy(imager: Imager, heights: Heights | None) -> da.Array:
     """The values (t, bands, y, x), one task per date and block."""
     grid, margin, wanted = imager.geobox, imager.margin, imager.wanted
-    cuts = [_cut(size) for size in grid.shape]
+    side = _side(margin)
+    cuts = [_cut(size, side) for size in grid.shape]
     terrain = heights(_widen(grid, margin)).data if heights is not None else None
     name = f"grd-{tokenize(grid, wanted)}-{id(imager)}"
     tasks: dict[Any, Any] = {}
@@ -198,8 +203,14 @@ def _lazy(imager: Imager, heights: Heights | None) -> da.Array:
     return da.Array(graph, name, chunks=chunks, dtype=np.dtype("float32"))
 
 
-def _cut(size: int) -> list[slice]:
-    return [slice(start, min(start + _SIDE, size)) for start in range(0, size, _SIDE)]
+def _side(margin: int) -> int:
+    """The side of blocks that are computed with some pixels around."""
+    there = memory.planned() / memory.threads() / _PIXEL_BYTES
+    return next((side for side in _SIDES if (side + 2 * margin) ** 2 <= there), _SIDES[-1])
+
+
+def _cut(size: int, side: int) -> list[slice]:
+    return [slice(start, min(start + side, size)) for start in range(0, size, side)]
 
 
 def _metres(grid: GeoBox) -> float:

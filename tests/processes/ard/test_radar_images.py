@@ -250,7 +250,7 @@ def test_blocks_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = grd.write_grd(tmp_path / "grd", RAMPS), grd.write_dem(tmp_path / "dem", hill())
     cube, env = load(grd.open_catalog(*paths))
     whole = sar_backscatter(cube, "sigma0-ellipsoid", env=env, local_incidence_angle=True)
-    monkeypatch.setattr("openeo_backend.catalog.grd.load._SIDE", 25)
+    monkeypatch.setattr("openeo_backend.catalog.grd.load._SIDES", (25,))
     parts = sar_backscatter(cube, "sigma0-ellipsoid", env=env, local_incidence_angle=True)
     assert parts.data.data.numblocks == (1, 1, 3, 3)
     with dask.config.set(scheduler="synchronous"):
