@@ -251,7 +251,7 @@ class Chain:
         if axis is None:
             return self._bind(blocks, count()).run()
         parts = (slice(start, start + 1) for start in range(shape[axis]))
-        return _joined(shape, axis, ((part, self._bind(blocks, count(), axis, part).run()) for part in parts))
+        return _joined(shape, axis, parts, lambda part, out: self._bind(blocks, count(), axis, part).run(out))
 
     def result_shape(self, blocks: Sequence[HasShape]) -> tuple[int, ...]:
         """The shape of the result for blocks of some shapes."""
@@ -309,13 +309,27 @@ class Chain:
         return Bound(self.call, self.step, inputs, shape, self.program)
 
 
-def _joined(shape: tuple[int, ...], axis: int, parts: Iterator[tuple[slice, np.ndarray]]) -> np.ndarray:
-    """Parts along an axis as one array."""
-    out: np.ndarray | None = None
-    for place, values in parts:
+def _joined(
+    shape: tuple[int, ...],
+    axis: int,
+    parts: Iterator[slice],
+    compute: Callable[[slice, np.ndarray | None], np.ndarray],
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Parts along an axis as one array.
+
+    :param compute: makes a part, in the array that it is given, if any and if it can.
+    :param out: the array, if there is one.
+    """
+    for place in parts:
+        where = (*(slice(None),) * axis, place)
+        target = None if out is None else out[where]
+        values = compute(place, target)
         if out is None:
             out = np.empty(shape, values.dtype)
-        out[(*(slice(None),) * axis, place)] = values
+        if values is not target:
+            out[where] = values
+        del values
     assert out is not None
     return out
 
@@ -382,8 +396,11 @@ class Bound:
     shape: tuple[int, ...]
     program: Program | None = None
 
-    def run(self) -> np.ndarray:
-        """The result, strip by strip."""
+    def run(self, out: np.ndarray | None = None) -> np.ndarray:
+        """The result, strip by strip.
+
+        :param out: where to put it; then this is what is returned, or not, where the result is made at once.
+        """
         axis = max(
             (axis for axis in range(len(self.shape)) if self.goes_along(axis)),
             key=lambda axis: self.shape[axis],
@@ -394,7 +411,7 @@ class Bound:
         length = self.shape[axis]
         rows = max(1, STRIP * length // self.values)
         parts = (slice(start, min(start + rows, length)) for start in range(0, length, rows))
-        return _joined(self.shape, axis, ((part, self.part(axis, part)) for part in parts))
+        return _joined(self.shape, axis, parts, lambda part, _: self.part(axis, part), out)
 
     @property
     def values(self) -> int:
