@@ -249,7 +249,8 @@ class Chain:
         shape = self.result_shape(blocks)
         axis = self._planes(shape)
         if axis is None:
-            return self._bind(blocks, count()).run()
+            chain, blocks = self._prepared(blocks)
+            return chain._bind(blocks, count()).run()
         parts = (slice(start, start + 1) for start in range(shape[axis]))
         return _joined(shape, axis, parts, lambda part, out: self._bind(blocks, count(), axis, part).run(out))
 
@@ -288,6 +289,33 @@ class Chain:
             if isinstance(one, Chain) and not (one._goes_by_planes(own) if own is not None else not any(one.fills())):
                 return False
         return True
+
+    def _prepared(self, blocks: tuple[np.ndarray, ...]) -> tuple[Chain, tuple[np.ndarray, ...]]:
+        """The chain and its blocks with the results of chains in it that take less memory than what they are made of.
+
+        These are computed plane by plane, before any other block is filled.
+        """
+        if self.program is not None:
+            return self, blocks
+        inputs: list[Chain | Fill | int] = []
+        for one in self.inputs:
+            if isinstance(one, Chain) and one._shrinks(blocks):
+                inputs.append(len(blocks))
+                blocks = (*blocks, one(*blocks))
+            elif isinstance(one, Chain):
+                prepared, blocks = one._prepared(blocks)
+                inputs.append(prepared)
+            else:
+                inputs.append(one)
+        return replace(self, inputs=tuple(inputs)), blocks
+
+    def _shrinks(self, blocks: Sequence[np.ndarray]) -> bool:
+        """Whether the result, which can be computed plane by plane, takes less memory than what it is made of."""
+        shape = self._shape(blocks)
+        if not isinstance(self.step, Flattening) or self._planes(shape) is None:
+            return False
+        size = math.prod(shape) * self.step.target.dtype.itemsize
+        return size < sum(fill.nbytes for fill in self._fills())
 
     def _bind(
         self, blocks: Sequence[np.ndarray], numbers: Iterator[int], axis: int | None = None, part: slice = slice(None)

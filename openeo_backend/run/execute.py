@@ -40,6 +40,7 @@ from openeo_backend.run.exports import export_all
 from openeo_backend.run.journal import Journal, Meter
 from openeo_backend.run.plan import Plan
 from openeo_backend.run.request import Event, Outcome, RunRequest
+from openeo_backend.sandbox.allocator import return_blocks
 
 #: Most values of a result that is no cube.
 MOST_JSON = 5_000_000
@@ -83,6 +84,7 @@ def execute(request: RunRequest, engine: Engine, report: Callable[[Event], None]
 
     Never raises for a failure of the graph: the outcome tells it, and whoever asked logs it.
     """
+    return_blocks()
     journal = Journal(report, request.log_level)
     meter = Meter(request.limit_samples, engine.door.traffic)
     try:

@@ -203,3 +203,21 @@ def test_a_mask_without_bands_goes_along_with_all_of_them(monkeypatch: pytest.Mo
     numbers = plain()
     expected = np.where((numbers[:, 1] < 40)[:, None] | np.isnan(numbers), 0, numbers)
     np.testing.assert_array_equal(found, expected)
+
+
+def test_a_chain_that_shrinks_is_computed_by_planes_where_the_rest_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    filled: list[tuple[int, ...]] = []
+
+    def note(place: Sequence[slice], out: np.ndarray) -> None:
+        filled.append(out.shape)
+        made(place, out)
+
+    monkeypatch.setattr(fusion, "PLANES_BYTES", 0)
+    values = fusion.filled("noted", ((4,), (3,), (40,), (50,)), np.dtype("uint16"), note)
+    loaded = cube(((4,), (3,), (40,), (50,)))
+    loaded = loaded.patch(data=loaded.data.copy(data=values))
+    smallest = blocks.reduce(loaded, lambda data: PixelArray(data.values)[0], ["t"])
+    mixed = blocks.reduce(smallest, largest, ["bands"])
+    found = computed(mixed.data.data, is_fused=True)
+    assert filled == [(4, 1, 40, 50)] * 3
+    np.testing.assert_array_equal(found, computed(mixed.data.data, is_fused=False))
