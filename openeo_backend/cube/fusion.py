@@ -311,11 +311,11 @@ class Chain:
 
     def _shrinks(self, blocks: Sequence[np.ndarray]) -> bool:
         """Whether the result, which can be computed plane by plane, takes less memory than what it is made of."""
-        shape = self._shape(blocks)
+        shape = self.result_shape(blocks)
         if not isinstance(self.step, Flattening) or self._planes(shape) is None:
             return False
         size = math.prod(shape) * self.step.target.dtype.itemsize
-        return size < sum(fill.nbytes for fill in self._fills())
+        return size < sum(fill.nbytes for fill in self.fills())
 
     def _bind(
         self, blocks: Sequence[np.ndarray], numbers: Iterator[int], axis: int | None = None, part: slice = slice(None)
