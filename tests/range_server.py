@@ -80,7 +80,11 @@ class RangeServer:
             def log_message(self, *args: object) -> None:
                 return
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(ThreadingHTTPServer):
+            def handle_error(self, request: object, client_address: object) -> None:
+                return  # clients that hang up
+
+        self._http = Server(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
         self._http.request_queue_size = 128
         self.url = f"http://127.0.0.1:{self._http.server_port}"

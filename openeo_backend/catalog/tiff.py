@@ -220,7 +220,7 @@ def _layout(tags: Mapping[int, _Values], order: str) -> Layout | None:
     if tiles > _MOST_TILES:
         return None
     offsets, sizes = (_TILE_OFFSETS, _TILE_SIZES) if tiled else (_STRIP_OFFSETS, _STRIP_SIZES)
-    return Layout(
+    found = Layout(
         shape=shape,
         tile=tile,
         tiled=tiled,
@@ -232,6 +232,16 @@ def _layout(tags: Mapping[int, _Values], order: str) -> Layout | None:
         offsets=tags[offsets].read(tiles).astype("uint64"),
         sizes=tags[sizes].read(tiles).astype("uint64"),
     )
+    return found if compression != NONE or _fits(found) else None
+
+
+def _fits(layout: Layout) -> bool:
+    """Whether tiles that are not compressed have the bytes of their pixels; GDAL guesses what is meant otherwise."""
+    rows, columns = layout.grid
+    row_bytes = layout.tile[1] * layout.dtype.itemsize * (1 if layout.apart else layout.samples)
+    expected = np.array([layout.stored_rows(row) for row in range(rows)], "uint64").repeat(columns) * row_bytes
+    sizes = layout.sizes.reshape(-1, rows * columns)
+    return bool(((sizes == expected) | (sizes == 0)).all())
 
 
 def _dtype(tags: Mapping[int, _Values], samples: int, order: str) -> np.dtype | None:

@@ -41,8 +41,13 @@ def inflate(data: bytes, layout: Layout, rows: int, stored: int) -> bytes:
     :raises Damaged: where the bytes are not such a tile.
     """
     # where little is left, it is looked at, too: then the checksum of the whole is compared
-    needed = (stored if rows > 0.75 * stored else rows) * row_bytes(layout)
-    raw = _inflate(data, needed) if layout.compression == DEFLATE else data[:needed]
+    whole = rows > 0.75 * stored
+    needed = (stored if whole else rows) * row_bytes(layout)
+    if layout.compression == DEFLATE:
+        # last strips may have been written with all the rows of others
+        raw = _inflate(data, needed, 2 * layout.tile[0] * row_bytes(layout) if whole else None)
+    else:
+        raw = data[:needed]
     if len(raw) < needed:
         raise Damaged(f"it has {len(raw)} bytes where {needed} are expected")
     return raw
@@ -80,12 +85,21 @@ def warm() -> None:
         _summing(size)
 
 
-def _inflate(data: bytes, size: int) -> bytes:
-    """The first bytes of what was deflated, never more of them."""
+def _inflate(data: bytes, size: int, room: int | None) -> bytes:
+    """The first bytes of what was deflated, never more of them.
+
+    :param room: look at the rest, too, whose checksum tells damage: of at most so many bytes more. None: do not.
+    """
+    inflater = isal_zlib.decompressobj()
     try:
-        return isal_zlib.decompressobj().decompress(data, size)
+        found = inflater.decompress(data, size)
+        if room is not None and len(found) == size and not inflater.eof:
+            inflater.decompress(inflater.unconsumed_tail, room)
+            if not inflater.eof:
+                raise Damaged("it does not end where it should")
     except isal_zlib.error as error:  # type: ignore[misc] # stubs take the class for one of its instances
         raise Damaged(f"it cannot be inflated ({error})") from error
+    return found
 
 
 def _from_bytes(raw: bytes, layout: Layout, rows: slice) -> np.ndarray:

@@ -158,6 +158,20 @@ def _places(path: Path) -> tuple[list[int], list[int]]:
     return [int(place) for place in layout.offsets], [int(size) for size in layout.sizes]
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_damage_at_the_end_of_tiles_is_seen(seed: int, plain: Path) -> None:
+    """GDAL gives the last pixels some value where damage makes a tile longer."""
+    (offset, *_), (size, *_) = _places(plain)
+    content = bytearray(plain.read_bytes())
+    rng = np.random.default_rng(seed)
+    for _ in range(40):
+        changed = bytearray(content)
+        changed[offset + size - 1 - rng.integers(5, 40)] ^= 1 << int(rng.integers(0, 8))
+        plain.write_bytes(changed)
+        with pytest.raises(RasterioIOError, match="row 0 and column 0 cannot be read"):
+            _tiled(plain).read(1, EVERYTHING)
+
+
 def test_a_truncated_file(plain: Path) -> None:
     offsets, _ = _places(plain)
     os.truncate(plain, max(offsets) + 20)
@@ -197,7 +211,7 @@ def test_a_size_that_lies(share: float, plain: Path) -> None:
         reference.read(1)
 
 
-def test_what_inflates_to_more_than_a_tile_is_cut(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_inflates_to_more_than_a_tile_is_refused(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bomb: a tile of 8 kB whose bytes would inflate to megabytes."""
     offsets, sizes = _places(plain)
     bomb = zlib.compress(bytes(20_000_000), 9)
@@ -207,15 +221,17 @@ def test_what_inflates_to_more_than_a_tile_is_cut(plain: Path, monkeypatch: pyte
     inflated: list[int] = []
     real = unpack._inflate
 
-    def inflate(data: bytes, size: int) -> bytes:
-        found = real(data, size)
-        inflated.append(len(found))
-        return found
+    def inflate(data: bytes, size: int, room: int | None) -> bytes:
+        inflated.append(size + (room or 0))
+        return real(data, size, room)
 
     monkeypatch.setattr(unpack, "_inflate", inflate)
-    assert not _tiled(plain).read(1, (slice(0, 64), slice(0, 64))).any()
+    with pytest.raises(RasterioIOError, match="does not end where it should"):
+        _tiled(plain).read(1, (slice(0, 64), slice(0, 64)))
     assert len(zlib.decompressobj().decompress(bomb[: sizes[0]])) > 1_000_000
-    assert inflated == [64 * 64 * 2]
+    assert inflated == [3 * 64 * 64 * 2]
+    assert not _tiled(plain).read(1, (slice(0, 20), slice(0, 64)), whole=(slice(0, 20), slice(0, 64))).any()
+    assert inflated[1:] == [20 * 64 * 2]
 
 
 def test_a_file_that_is_replaced_is_not_read(plain: Path) -> None:
