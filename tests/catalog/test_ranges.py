@@ -169,6 +169,16 @@ def test_a_server_without_ranges_is_left_to_gdal(serve: Serve) -> None:
     assert Handles(_door(server)).open_shared(f"/vsicurl/{server.url}/0.tif") is None
 
 
+def test_blocks_are_those_that_gdal_reads(folder: Path) -> None:
+    """The layer above GDAL and the plain path beside it."""
+    addresses = [str(folder / f"{date}.tif") for date in range(DATES)]
+    for window in (ALL, (slice(100, 300), slice(7, 500)), (slice(0, 128), slice(128, 256))):
+        fast, plain = (_block(_reader(Handles(plain=plain), addresses), *window) for plain in (False, True))
+        np.testing.assert_array_equal(fast, plain)
+    assert Handles().open(addresses[0]).tiles is not None
+    assert Handles(plain=True).open(addresses[0]).tiles is None
+
+
 def test_descriptions_are_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("openeo_backend.catalog.handles._SHARED_BYTES", 30_000)
     handles = Handles()
