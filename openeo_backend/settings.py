@@ -399,6 +399,8 @@ def _suggest(name: str, known: list[str]) -> str:
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
+    if not name.isprintable():
+        name = ascii(name)
     if first["type"] == "extra_forbidden":
         return f"unknown setting {name}{_suggest(name, names())}"
     message = f"setting {name}: {first['msg'].removeprefix('Value error, ')}"

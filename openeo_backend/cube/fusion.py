@@ -146,6 +146,10 @@ def fuse(graph: Mapping[Hashable, Any], keys: Sequence[Hashable]) -> Graph:
     uses: Counter[Hashable] = Counter(keys)
     for node in fused.values():
         uses.update(set(node.dependencies))
+        if isinstance(node, Task):  # one that takes a block twice uses it twice
+            taken = [argument.key for argument in node.args if isinstance(argument, TaskRef)]
+            uses.update(taken)
+            uses.subtract(set(taken))
     buffers = Buffers()
     for key in _ordered(fused):
         node = fused[key]

@@ -113,7 +113,8 @@ def _choose(data: xr.DataArray, where: xr.DataArray, value: Any, storage: Storag
     :param storage: how the data are stored, where the value is the missing one.
     """
     where = where.transpose(*(name for name in data.dims if name in where.dims))
-    step = _Replace(value, tuple(data.dims.index(name) for name in where.dims), storage)
+    axes = tuple(data.dims.index(name) for name in where.dims)
+    step = _Replace(value, axes) if storage is None else _Blank(value, axes, storage)
     values, mask = data.data, where.data
     if not isinstance(values, da.Array) and not isinstance(mask, da.Array):
         return data.copy(data=step(values, mask))
@@ -129,33 +130,9 @@ def _choose(data: xr.DataArray, where: xr.DataArray, value: Any, storage: Storag
 class _Replace:
     """The step that puts a value where a mask is true, whose axes are some of those of the values, in their order."""
 
-    def __init__(self, value: Any, axes: tuple[int, ...], storage: Storage | None) -> None:
+    def __init__(self, value: Any, axes: tuple[int, ...]) -> None:
         self.value = value
         self.axes = axes
-        self.storage = storage
-
-    @property
-    def sources(self) -> tuple[Storage, ...]:
-        """See :class:`flat.Flattening`."""
-        return () if self.storage is None else (self.storage, Storage(np.dtype(bool)))
-
-    @property
-    def target(self) -> Storage:
-        """See :class:`flat.Flattening`."""
-        assert self.storage is not None
-        return self.storage
-
-    def flat(self, inputs: Sequence[Value]) -> Value:
-        """See :class:`flat.Flattening`."""
-        values, mask = inputs
-        if values.truth or not mask.truth:
-            raise Unfit
-        return values.then(self._blanked, mask)
-
-    def _blanked(self, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        out = np.array(values, order="C")
-        blank(out, self._spread(mask == 1, values.shape))
-        return out
 
     def __call__(self, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
         out = np.array(values, order="C")
@@ -175,3 +152,24 @@ class _Replace:
         if number == 0:
             return axis
         return self.axes.index(axis) if axis in self.axes else None
+
+
+class _Blank(_Replace):
+    """The same for the missing value of values that are stored so, with its flat operations."""
+
+    def __init__(self, value: Any, axes: tuple[int, ...], storage: Storage) -> None:
+        super().__init__(value, axes)
+        self.sources = (storage, Storage(np.dtype(bool)))
+        self.target = storage
+
+    def flat(self, inputs: Sequence[Value]) -> Value:
+        """See :class:`flat.Flattening`."""
+        values, mask = inputs
+        if values.truth or not mask.truth:
+            raise Unfit
+        return values.then(self._blanked, mask)
+
+    def _blanked(self, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        out = np.array(values, order="C")
+        blank(out, self._spread(mask == 1, values.shape))
+        return out

@@ -57,6 +57,15 @@ def _items(validator: Any, items: Any, value: Any, schema: Mapping[str, Any]) ->
     yield from jsonschema.Draft7Validator.VALIDATORS["items"](validator, items, value, schema)
 
 
+def _unique(
+    validator: Any, wanted: bool, value: Any, schema: Mapping[str, Any]
+) -> Iterator[jsonschema.ValidationError]:
+    """The keyword `uniqueItems`, which looks at long arrays of texts at once."""
+    if isinstance(value, list) and {str}.issuperset(map(type, value)) and len(set(value)) == len(value):
+        return
+    yield from jsonschema.Draft7Validator.VALIDATORS["uniqueItems"](validator, wanted, value, schema)
+
+
 #: Keywords beside which `type` alone decides, and the Python types that are of a type whatever their value.
 _PLAIN = frozenset({"type", "description", "title", "default", "examples"})
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -74,7 +83,13 @@ MOST_ERRORS = 100
 #: and formats in ways that the patterns forbid and every back-end takes.
 Validator = jsonschema.validators.extend(
     jsonschema.Draft7Validator,
-    {"pattern": lambda *_: None, "minimum": _bound("minimum"), "maximum": _bound("maximum"), "items": _items},
+    {
+        "pattern": lambda *_: None,
+        "minimum": _bound("minimum"),
+        "maximum": _bound("maximum"),
+        "items": _items,
+        "uniqueItems": _unique,
+    },
 )
 
 #: What processes compute with, by the names the specifications give it. Null is a missing one of them, also where

@@ -91,6 +91,20 @@ def test_what_is_not_there_is_no_failure_of_the_server(node: Any) -> None:
     assert (answer.status_code, answer.json["code"]) == (400, "FeatureUnsupported")
 
 
+@pytest.mark.parametrize("name", ["merge_cubes", "mask"])
+def test_a_cube_beside_itself(node: Any, name: str) -> None:
+    """Steps that use one block twice, or one of their blocks not at all."""
+    negative = {"process_graph": {"c": {**call("absolute", x={"from_parameter": "x"}), "result": True}}}
+    load = call("load_collection", id="COPERNICUS_30", spatial_extent=None, temporal_extent=None)
+    arguments = {
+        "merge_cubes": {"cube1": LOADED, "cube2": LOADED, "overlap_resolver": negative},
+        "mask": {"data": LOADED, "mask": LOADED, "replacement": False},
+    }
+    step = {"process_id": name, "arguments": arguments[name], "result": True}
+    answer = node.ask("POST", "/result", json={"process": {"process_graph": {"load": load, "r": step}}})
+    assert answer.status_code == 200, answer.text
+
+
 def test_boxes_around_a_point(node: Any) -> None:
     box = {"west": 11.0, "east": 11.0, "south": 50.0, "north": 50.0}
     area = parse_area(box)
