@@ -18,7 +18,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from openeo_backend.cube import fusion
+from openeo_backend.cube import chain, fusion
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.flat import Unfit, Value, flatten, moved, stacked
 from openeo_backend.cube.labels import labels_json
@@ -266,14 +266,14 @@ class _Task:
         return rows.then(lambda values: values[part], labels=labels)
 
     def result_shape(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-        """See :class:`fusion.Step`."""
+        """See :class:`chain.Step`."""
         shape = shapes[0]
         if self.length is None:
             return tuple(size for axis, size in enumerate(shape) if axis not in self.axes)
         return (*shape[: self.axes[0]], self.length, *shape[self.axes[0] + 1 :])
 
     def input_axis(self, number: int, axis: int) -> int | None:
-        """See :class:`fusion.Step`."""
+        """See :class:`chain.Step`."""
         if self.length is not None:
             return None if axis == self.axes[0] else axis
         for dropped in sorted(self.axes):
@@ -338,7 +338,7 @@ def _mentions(function: Function, number: int) -> bool:
 
 
 def _strips(pixels: tuple[int, ...], elements: int) -> Iterator[tuple[slice, ...]]:
-    """Slices that cut a block of pixels along its longest axis into strips of about `fusion.STRIP` values."""
+    """Slices that cut a block of pixels along its longest axis into strips of about `chain.STRIP` values."""
     if not pixels:
         yield ()
         return
@@ -346,7 +346,7 @@ def _strips(pixels: tuple[int, ...], elements: int) -> Iterator[tuple[slice, ...
     if total == 0:
         return
     axis = int(np.argmax(pixels))
-    step = max(1, fusion.STRIP * pixels[axis] // (total * max(elements, 1)))
+    step = max(1, chain.STRIP * pixels[axis] // (total * max(elements, 1)))
     before = (slice(None),) * axis
     for start in range(0, pixels[axis], step):
         yield (*before, slice(start, start + step))

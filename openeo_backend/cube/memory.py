@@ -21,7 +21,7 @@ from dask._task_spec import Alias, DataNode, Task, TaskRef
 from dask.array.core import concatenate3, getter
 from dask.order import order
 
-from openeo_backend.cube.fusion import Chain, Fill, bare
+from openeo_backend.cube.chain import Chain, Fill, bare
 from openeo_backend.errors import NodeRef, OpenEOError
 
 #: Where the MB that an evaluation may take are in Dask's configuration, and how many there are without it.

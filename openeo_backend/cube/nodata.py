@@ -144,11 +144,11 @@ class _Replace:
         return np.broadcast_to(mask.reshape(own), shape)
 
     def result_shape(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-        """See :class:`fusion.Step`."""
+        """See :class:`chain.Step`."""
         return shapes[0]
 
     def input_axis(self, number: int, axis: int) -> int | None:
-        """See :class:`fusion.Step`."""
+        """See :class:`chain.Step`."""
         if number == 0:
             return axis
         return self.axes.index(axis) if axis in self.axes else None

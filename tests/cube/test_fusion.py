@@ -13,7 +13,7 @@ import xarray as xr
 from dask._task_spec import Task
 from dask.local import get_sync
 
-from openeo_backend.cube import Cube, Dimension, blocks, fusion
+from openeo_backend.cube import Cube, Dimension, blocks, chain, fusion
 from openeo_backend.cube.blank import blank
 from openeo_backend.cube.nodata import put_missing
 from openeo_backend.cube.pixels import PixelArray, floating
@@ -84,7 +84,7 @@ def same(x: np.ndarray) -> Any:
 
 
 def test_a_chain_gives_what_numpy_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fusion, "STRIP", 500)
+    monkeypatch.setattr(chain, "STRIP", 500)
     found = blocks.reduce(blocks.reduce(cube(), ndvi, ["bands"]), largest, ["t"]).data.data
     with np.errstate(all="ignore"):
         numbers = plain()
@@ -94,8 +94,8 @@ def test_a_chain_gives_what_numpy_gives(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("seed", range(20))
 def test_random_chains_give_the_same_fused_and_not(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fusion, "STRIP", 300)
-    monkeypatch.setattr(fusion, "PLANES_BYTES", 0 if seed % 2 else 1 << 30)
+    monkeypatch.setattr(chain, "STRIP", 300)
+    monkeypatch.setattr(chain, "PLANES_BYTES", 0 if seed % 2 else 1 << 30)
     choose = random.Random(seed)
     one = cube(
         choose.choice([((4,), (3,), (16, 24), (30, 20)), ((4,), (3,), (40,), (50,)), ((4,), (3,), (1, 39), (50,))])
@@ -164,7 +164,7 @@ def test_other_tasks_stay_as_they_are() -> None:
     shifted = da.roll(blocks.apply(cube(), double).data.data, 1, axis=3)
     keys = [key for key in shifted.__dask_graph__() if key[0] == shifted.name]
     fused = fusion.fuse(dict(shifted.__dask_graph__()), keys)
-    assert any(isinstance(node, Task) and not isinstance(node.func, fusion.Chain) for node in fused.values())
+    assert any(isinstance(node, Task) and not isinstance(node.func, chain.Chain) for node in fused.values())
     expected = np.roll(np.nan_to_num(plain() * 2), 1, axis=3)
     np.testing.assert_array_equal(np.nan_to_num(np.asarray(shifted.compute(scheduler="sync"))), expected)
 
@@ -179,7 +179,7 @@ def test_blanks_are_nan_and_nothing_else_changes(dtype: str) -> None:
 
 def test_large_blocks_are_loaded_plane_by_plane(monkeypatch: pytest.MonkeyPatch) -> None:
     """Medians over time need all dates of a band, but one band at a time."""
-    monkeypatch.setattr(fusion, "PLANES_BYTES", 1000)
+    monkeypatch.setattr(chain, "PLANES_BYTES", 1000)
     places: list[tuple[int, int]] = []
 
     def note(place: Sequence[slice], out: np.ndarray) -> None:
@@ -195,7 +195,7 @@ def test_large_blocks_are_loaded_plane_by_plane(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_mask_without_bands_goes_along_with_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fusion, "PLANES_BYTES", 1000)
+    monkeypatch.setattr(chain, "PLANES_BYTES", 1000)
     loaded = cube(((4,), (3,), (40,), (50,)))
     dark = blocks.reduce(loaded, lambda data: np.asarray(floating(data[1]) < 40), ["bands"])
     masked = put_missing(loaded, dark.data == 1)
@@ -212,7 +212,7 @@ def test_a_chain_that_shrinks_is_computed_by_planes_where_the_rest_cannot_be(mon
         filled.append(out.shape)
         made(place, out)
 
-    monkeypatch.setattr(fusion, "PLANES_BYTES", 0)
+    monkeypatch.setattr(chain, "PLANES_BYTES", 0)
     values = fusion.filled("noted", ((4,), (3,), (40,), (50,)), np.dtype("uint16"), note)
     loaded = cube(((4,), (3,), (40,), (50,)))
     loaded = loaded.patch(data=loaded.data.copy(data=values))

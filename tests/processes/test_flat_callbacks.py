@@ -12,8 +12,9 @@ import pytest
 import xarray as xr
 from dask.local import get_sync
 
-from openeo_backend.cube import Cube, Dimension, blocks, flat, fusion
+from openeo_backend.cube import Cube, Dimension, blocks, chain, flat, fusion
 from openeo_backend.cube.nodata import put_missing
+from openeo_backend.cube.program import Program
 from openeo_backend.graph.callback import Callback, Scope
 from openeo_backend.graph.evaluate import evaluate
 from openeo_backend.graph.parse import parse
@@ -121,7 +122,7 @@ def one(process: str, **arguments: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", CUBES)
 def test_an_index_then_a_median(registry: Registry, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fusion, "STRIP", 200)
+    monkeypatch.setattr(chain, "STRIP", 200)
     ndvi = blocks.reduce(CUBES[kind](1), blocks.bind(callback(registry, NDVI), "data", context=None), ["bands"])
     median = blocks.reduce(ndvi, blocks.bind(callback(registry, one("median")), "data", context=None), ["t"])
     assert compare(median) == 2
@@ -214,7 +215,7 @@ def made_up(choose: random.Random) -> dict[str, Any]:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_random_callbacks(registry: Registry, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fusion, "STRIP", 300)
+    monkeypatch.setattr(chain, "STRIP", 300)
     choose = random.Random(seed)
     loaded = CUBES[choose.choice([name for name in CUBES if name != "boolean"])](seed)
     function = blocks.bind(callback(registry, made_up(choose)), "data", context=None)
@@ -232,6 +233,6 @@ def test_most_random_callbacks_are_flat(registry: Registry) -> None:
 
 def test_operations_stop_where_their_values_are_not_those_they_know() -> None:
     truth = flat.Value(lambda: np.array([1, 255, 0], "uint8"), truth=True)
-    program = flat.Program(flat.close(truth, blocks.Storage(np.dtype(bool))))
+    program = Program(flat.close(truth, blocks.Storage(np.dtype(bool))))
     with pytest.raises(flat.Unfit):
         program()
