@@ -11,8 +11,9 @@ from typing import Any
 from openeo_backend.jobs.tariff import Tariff, amount
 from openeo_backend.observe.clock import timestamp
 
-#: Samples (pixels x bands x dates) that a job reads per second, while there are no jobs to learn it from.
-SAMPLES_PER_SECOND = 5e6
+#: Samples (pixels x bands x dates) that a job reads per second, while there are no jobs to learn it from: see
+#: docs/scale.md.
+SAMPLES_PER_SECOND = 2.5e7
 #: Seconds that every job takes, whatever it computes.
 START_SECONDS = 2.0
 #: Cores that a job keeps busy, and MB that it holds, while there are no jobs to learn it from.

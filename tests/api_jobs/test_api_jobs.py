@@ -267,7 +267,7 @@ def test_an_estimate_says_what_a_job_takes(ada: Any, backend: Any) -> None:
     body = ada("GET", f"/jobs/{id}/estimate").get_json()
     assert (body["costs"], body["size"]) == (0, 1234)
     assert "downloads_included" not in body  # not limited
-    assert body["duration"] == "PT12S"  # 2 s and 50 million samples at 5 million per second
+    assert body["duration"] == "PT4S"  # 2 s and 50 million samples at 25 million per second
     assert datetime.fromisoformat(body["expires"]) > datetime.now(UTC)
     assert body["usage"]["input_items"]["value"] == 3
 
