@@ -12,7 +12,7 @@ import numpy as np
 from openeo_backend.cube import Cube, Dimension, blocks
 from openeo_backend.cube.fit import least_squares
 from openeo_backend.cube.labels import coordinate, instant, number
-from openeo_backend.cube.pixels import LabeledList, PixelArray
+from openeo_backend.cube.pixels import LabeledList, PixelArray, describe, refuse
 from openeo_backend.cube.storage import numbers
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.callback import Callback
@@ -38,7 +38,7 @@ def fit_curve(
             "fit_curve works on an array, not on a data cube.",
             hint="Call it in the callback of apply_dimension, whose parameter 'data' is the labelled array.",
         )
-    guess = np.asarray([float(value) for value in parameters], dtype=np.float64)
+    guess = np.asarray([_real("parameters", value) for value in parameters], dtype=np.float64)
     if not len(guess):
         raise OpenEOError("ProcessParameterInvalid", "At least one parameter with a first guess is needed.")
     array = data if isinstance(data, PixelArray) else _pixel(data)
@@ -55,10 +55,17 @@ def fit_curve(
     return [None if np.isnan(value) else float(value) for value in fitted[:, 0]]
 
 
+def _real(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise refuse(name, f"must be numbers, but has {describe(value)}") from None
+
+
 def _pixel(data: Sequence[Any]) -> PixelArray:
     """An array of JSON as that of a single pixel."""
     labels = tuple(data.labels) if isinstance(data, LabeledList) else None
-    values = [np.nan if value is None else float(value) for value in data]
+    values = [np.nan if value is None else _real("data", value) for value in data]
     return PixelArray(np.asarray(values, dtype=np.float64)[:, None], labels)
 
 

@@ -91,6 +91,22 @@ def test_what_is_not_there_is_no_failure_of_the_server(node: Any) -> None:
     assert (answer.status_code, answer.json["code"]) == (400, "FeatureUnsupported")
 
 
+@pytest.mark.parametrize(("data", "parameters"), [([1, 2], [1, None]), ([1, "B02"], [1])])
+def test_curves_are_fitted_to_numbers_only(node: Any, data: list[Any], parameters: list[Any]) -> None:
+    """Values of other nodes: constants are refused before."""
+    line = {"process_graph": {"c": {**call("absolute", x={"from_parameter": "x"}), "result": True}}}
+    graph = {
+        "d": call("array_concat", array1=data, array2=[]),
+        "p": call("array_concat", array1=parameters, array2=[]),
+        "r": {
+            **call("fit_curve", data={"from_node": "d"}, parameters={"from_node": "p"}, function=line),
+            "result": True,
+        },
+    }
+    answer = node.ask("POST", "/result", json={"process": {"process_graph": graph}})
+    assert (answer.status_code, answer.json["code"]) == (400, "ProcessParameterInvalid")
+
+
 @pytest.mark.parametrize("name", ["merge_cubes", "mask"])
 def test_a_cube_beside_itself(node: Any, name: str) -> None:
     """Steps that use one block twice, or one of their blocks not at all."""

@@ -377,6 +377,13 @@ MUTATIONS = (
         "in [host]:",
         f"{S}/test_gdal_redirects.py::test_a_redirect_to_a_private_address_is_not_followed",
     ),
+    Mutation(
+        "T20",
+        f"{A}/cube/crs.py",
+        "    if _FILES.search(text):",
+        "    if False:",
+        "tests/fuzz/test_found.py::test_t20_reference_systems_open_no_files",
+    ),
     Mutation("T20", f"{A}/catalog/hrefs.py", "            self._check(href)\n", "", f"{S}/test_no_connections.py"),
     Mutation(
         "T21",
