@@ -38,7 +38,11 @@ Graph = Mapping[Hashable, Any]
 
 def planned() -> int:
     """Bytes that blocks may take together."""
-    return max(int((dask.config.get(CONFIG, None) or USUAL_MB) - BASE_MB), 0) * 10**6
+    return max(_given_mb() - BASE_MB, 0) * 10**6
+
+
+def _given_mb() -> int:
+    return int(dask.config.get(CONFIG, None) or USUAL_MB)
 
 
 def threads() -> int:
@@ -136,7 +140,7 @@ def refuse_larger(found: Need) -> None:
     raise OpenEOError(
         "ProcessGraphComplexity",
         f"A part of the result needs at least {_mb(found.least):,} MB of memory at a time, beside the {BASE_MB} MB "
-        f"that every run takes; this one may take {_mb(planned()) + BASE_MB:,} MB.{block}",
+        f"that every run takes; this one may take {_given_mb():,} MB.{block}",
         hint="Use fewer dates or bands at a time, smaller neighbourhoods, or more memory (the job option 'memory').",
     )
 
