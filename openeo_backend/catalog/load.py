@@ -36,6 +36,7 @@ from openeo_backend.catalog.layer import Layer
 from openeo_backend.catalog.mosaic import Step
 from openeo_backend.catalog.read import BlockReader
 from openeo_backend.cube import Band, Cube, Dimension, fusion
+from openeo_backend.cube.bounds import refuse_large
 from openeo_backend.cube.extent import Area, reproject
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph import trace
@@ -82,6 +83,7 @@ class Assembly:
     def refuse_large(self, grid: GeoBox) -> None:
         """:raises OpenEOError: ProcessGraphComplexity, before a cube with all of its blocks is made."""
         steps, bands, (height, width) = len(self.steps), len(self.kept), grid.shape
+        refuse_large(dict(zip(self.names, (steps, bands, height, width), strict=True)), "The load")
         samples = steps * bands * height * width
         if self.most is not None and samples > self.most:
             t, b, y, x = self.names

@@ -388,7 +388,7 @@ MUTATIONS = (
     Mutation(
         "T21",
         f"{A}/catalog/hrefs.py",
-        " and urlsplit(href).netloc in self._buckets",
+        " and split(href).netloc in self._buckets",
         "",
         f"{S}/test_credentials_stay.py::test_t21_keys_are_used_for_named_buckets_only",
     ),

@@ -261,6 +261,15 @@ def test_circles_end(what: str) -> None:
     assert shelf.read < 50
 
 
+@pytest.mark.parametrize("shape", [[1, 2 * 10**9], [10**12, 1], [10**7, 10**7]])
+def test_t24_grids_with_more_pixels_than_any_has(shape: list[int]) -> None:
+    """Each row and column has a coordinate, which are made before anything is read."""
+    asset = {**ITEM["assets"]["B04"], "proj:shape": shape}
+    documents = {**SOUND, f"{URL}/item": {**ITEM, "assets": {"B04": asset}}}
+    error = refusal(load, documents, f"{URL}/item")
+    assert getattr(error, "code", "") in ("ProcessGraphComplexity", "FileContentInvalid")
+
+
 def test_markup_stays_text() -> None:
     markup = '<img src=x onerror="alert(1)">'
     collection = {**COLLECTION, "title": markup, "description": markup, "keywords": [markup, 5, None]}
