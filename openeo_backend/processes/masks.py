@@ -16,7 +16,7 @@ from openeo_backend.cube.geometry import parse_geometries, project
 from openeo_backend.cube.grid import horizontal, need_crs, take
 from openeo_backend.cube.inside import POLYGONS, inside, type_ids
 from openeo_backend.cube.nodata import put_missing, put_value, valid
-from openeo_backend.cube.pixels import missing
+from openeo_backend.cube.pixels import is_number, missing
 from openeo_backend.cube.warp import warp_like
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.effects import Effect, Widen
@@ -235,6 +235,9 @@ def to_scl_dilation_mask(
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 0:
             raise OpenEOError("ProcessParameterInvalid", f"'{name}' must be an integer of at least 0, not {size!r}.")
+    for name, listed in (("mask1_values", keep), ("mask2_values", drop)):
+        if not all(is_number(value) for value in listed):
+            raise OpenEOError("ProcessParameterInvalid", f"'{name}' must be a list of integers.")
     known = valid(classes)
     member = classes.data.isin(keep) if known is None else classes.data.isin(keep) & known
     cloudy = classes.data.isin(drop) if known is None else classes.data.isin(drop) & known

@@ -91,6 +91,17 @@ def test_what_is_not_there_is_no_failure_of_the_server(node: Any) -> None:
     assert (answer.status_code, answer.json["code"]) == (400, "FeatureUnsupported")
 
 
+def test_classes_are_numbers_only(node: Any) -> None:
+    """Values of other nodes: constants are refused before."""
+    graph = {
+        "load": LOAD,
+        "n": call("array_concat", array1=[None], array2=[]),
+        "r": {**call("to_scl_dilation_mask", data=LOADED, mask1_values={"from_node": "n"}), "result": True},
+    }
+    answer = node.ask("POST", "/result", json={"process": {"process_graph": graph}})
+    assert (answer.status_code, answer.json["code"]) == (400, "ProcessParameterInvalid")
+
+
 @pytest.mark.parametrize(("data", "parameters"), [([1, 2], [1, None]), ([1, "B02"], [1])])
 def test_curves_are_fitted_to_numbers_only(node: Any, data: list[Any], parameters: list[Any]) -> None:
     """Values of other nodes: constants are refused before."""
