@@ -7,36 +7,45 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+#: Sums may be taken in any order, several at a time; NaN and infinity stay what they are.
+_SUMS = {"reassoc", "nsz", "contract"}
+
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def measure(values: Any, nodata: Any, marked: bool) -> tuple[int, int, float, float, float, float]:
-    """Valid and finite numbers in (rows, columns), and of the latter the smallest, largest, sum and squared deviations.
-
-    :param nodata: not valid if `marked`; NaN never is.
-    """
-    valid, count, total = 0, 0, 0.0
-    low, high = np.inf, -np.inf
-    for y in range(values.shape[0]):
-        for x in range(values.shape[1]):
-            value = values[y, x]
-            if value != value or (marked and value == nodata):
-                continue
-            valid += 1
-            number = float(value)
-            if number - number != 0:
-                continue
-            count += 1
-            total += number
-            low = min(low, number)
-            high = max(high, number)
-    mean = total / count
-    squares = 0.0
+def pivot(values: Any, nodata: Any, marked: bool) -> float:
+    """The first number of (rows, columns) that is valid and finite; NaN where there is none."""
     for y in range(values.shape[0]):
         for x in range(values.shape[1]):
             value = values[y, x]
             number = float(value)
             if number - number == 0 and not (marked and value == nodata):
-                squares += (number - mean) * (number - mean)
+                return number
+    return np.nan
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_SUMS)
+def measure(values: Any, nodata: Any, marked: bool, zero: float) -> tuple[int, int, float, float, float, float]:
+    """How many of (rows, columns) are valid and how many of them finite; of these the smallest and the largest, their
+    sum, and the sum of the squares of their distances from `zero`, which is one of them.
+
+    :param nodata: not valid if `marked`; NaN never is.
+    """
+    valid, count, total, squares = 0, 0, 0.0, 0.0
+    low, high = np.inf, -np.inf
+    for y in range(values.shape[0]):
+        row = values[y]
+        for x in range(row.size):
+            value = row[x]
+            number = float(value)
+            known = (value == value) & ((not marked) | (value != nodata))
+            finite = known & (number - number == 0)
+            distance = number - zero if finite else 0.0
+            valid += known
+            count += finite
+            total += number if finite else 0.0
+            squares += distance * distance
+            low = min(low, number if finite else np.inf)
+            high = max(high, number if finite else -np.inf)
     return valid, count, low, high, total, squares
 
 
@@ -80,6 +89,6 @@ def predict(bits: Any, out: Any) -> None:
 def warm() -> None:
     """Compile, or load what was compiled before, so that children of this process need not."""
     pixels = np.ones((1, 2, 2), "float32")
-    measure(pixels[0], np.float32(0), False)
+    measure(pixels[0], np.float32(0), False, pivot(pixels[0], np.float32(0), False))
     average(pixels, np.float32(0), False, np.empty((1, 1, 1), "float32"))
     predict(pixels[0].view("uint32"), np.empty((2, 8), "uint8"))

@@ -61,11 +61,15 @@ def measure(values: np.ndarray, nodata: float | None) -> Statistics:
     if nodata is not None and not _holds(values.dtype, nodata):
         nodata = None
     marker = values.dtype.type(0 if nodata is None else nodata)
-    rows = values if values.ndim == 2 else values.reshape(1, -1)
-    valid, count, low, high, total, squares = compiled.measure(rows, marker, nodata is not None)
-    if not count:
-        return Statistics(values.size, valid)
-    return Statistics(values.size, valid, count, low, high, total / count, squares)
+    found = Statistics()
+    for index in np.ndindex(values.shape[:-2]):
+        rows = np.ascontiguousarray(np.atleast_2d(values[index]))
+        zero = compiled.pivot(rows, marker, nodata is not None)
+        valid, count, low, high, total, squares = compiled.measure(rows, marker, nodata is not None, zero)
+        mean = total / count if count else 0.0
+        squares = max(squares - count * (mean - zero) ** 2, 0.0) if count else 0.0
+        found.add(Statistics(rows.size, valid, count, low, high, mean, squares))
+    return found
 
 
 def warm() -> None:

@@ -42,7 +42,7 @@ def made(dtype: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
 @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int16", "uint16", "int64"])
 @pytest.mark.parametrize("nodata", [None, np.nan, 0.0, -9999.0])
 def test_statistics(both: Any, dtype: str, nodata: float | None) -> None:
-    values = made(dtype, (37, 53), 1)[:, 3:50]
+    values = made(dtype, (2, 37, 53), 1)[:, :, 3:50]
     if nodata == -9999 and dtype.startswith("u"):
         nodata = None
     found, expected = both(statistics.measure, values, nodata)
