@@ -68,6 +68,9 @@ class Implementation(Process):
     kinds: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """The types of JSON values that parameters take, for those that do not take all."""
 
+    callbacks: frozenset[str] = frozenset()
+    """Parameters that take process graphs and nothing else."""
+
     flags: frozenset[str] = frozenset()
     """Options that are true or false, and the same for all pixels."""
 
@@ -88,6 +91,10 @@ class Implementation(Process):
             if kind is not None and kind not in allowed and not _is_whole(value, allowed):
                 expected = " or ".join(sorted(allowed - {"integer"} if "number" in allowed else allowed))
                 raise refuse(name, f"must be of the type {expected}, but is {describe(value)}")
+        for name in self.callbacks & arguments.keys():
+            value = arguments[name]
+            if value is not None and not callable(value):
+                raise refuse(name, f"must be a process graph, but is {describe(value)}")
         for name in self.cubes & arguments.keys():
             value = arguments[name]
             if not isinstance(value, Cube):
@@ -143,6 +150,14 @@ def _types(parameter: Mapping[str, Any]) -> frozenset[str]:
     if parameter.get("optional") or parameter["name"] in OPERANDS:
         found.add("null")
     return frozenset(found)
+
+
+def _is_callback(parameter: Mapping[str, Any]) -> bool:
+    schemas = parameter.get("schema", {})
+    schemas = schemas if isinstance(schemas, list) else [schemas]
+    return any(schema.get("subtype") == "process-graph" for schema in schemas) and all(
+        schema.get("subtype") == "process-graph" or schema.get("type") == "null" for schema in schemas
+    )
 
 
 def _is_whole(value: Any, allowed: frozenset[str]) -> bool:
@@ -216,6 +231,7 @@ class Registry:
             requires=mark.requires,
             cubes=frozenset(name for name, taken in parameters.items() if taken.annotation in (Cube, "Cube")),
             kinds={p["name"]: types for p in spec.get("parameters", ()) if (types := _types(p))},
+            callbacks=frozenset(p["name"] for p in spec.get("parameters", ()) if _is_callback(p)),
             flags=frozenset(
                 p["name"] for p in spec.get("parameters", ()) if p.get("optional") and _types(p) == {"boolean", "null"}
             ),

@@ -91,6 +91,15 @@ def test_what_is_not_there_is_no_failure_of_the_server(node: Any) -> None:
     assert (answer.status_code, answer.json["code"]) == (400, "FeatureUnsupported")
 
 
+def test_values_are_no_callbacks(node: Any) -> None:
+    fit = call("fit_curve", data={"from_parameter": "data"}, parameters=[0], function={"from_parameter": "data"})
+    reducer = {"process_graph": {"c": {**fit, "result": True}}}
+    reduce = {**call("reduce_spatial", data=LOADED, reducer=reducer), "result": True}
+    answer = node.ask("POST", "/result", json={"process": {"process_graph": {"load": LOAD, "r": reduce}}})
+    assert (answer.status_code, answer.json["code"]) == (400, "ProcessParameterInvalid")
+    assert "'function' must be a process graph" in answer.json["message"]
+
+
 def test_classes_are_numbers_only(node: Any) -> None:
     """Values of other nodes: constants are refused before."""
     graph = {
