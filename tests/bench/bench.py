@@ -44,7 +44,10 @@ OURS = ("result", "job", "run")
 OFTEN = ("floor", "result")
 ALL = ("floor", *OURS, *environments.PEERS)
 #: Who takes part, where not all do.
-PARTS = {"e": ("result", "disk", "opd-own", "opd-good", "titiler"), **dict.fromkeys("fg", ("floor", "result", "odc"))}
+PARTS = {
+    "e": ("result", "disk", "ways", "opd-own", "opd-good", "titiler"),
+    **dict.fromkeys("fg", ("floor", "result", "odc")),
+}
 #: Most memory of a peer in bytes: beyond that it counts as not runnable, and the machine is spared.
 ROOM = 12 * 10**9
 
@@ -142,6 +145,8 @@ class Bench:
 
     def measure(self, name: str, kind: str, out: Path) -> dict[str, Any]:
         folder, size = self.season(name), self.options.size
+        if kind == "ways":
+            return interactive.overheads(folder, out)
         if name == "e":
             return interactive.measure(kind, folder, out)
         process = work.process(name, size, folder)
@@ -185,6 +190,8 @@ def read(path: Path) -> list[Turn]:
 
 
 def told(turn: Turn) -> str:
+    if "sum" in turn:
+        return f"{turn['sum']:.0f} ms for 1 + 2, {turn['result']:.0f} ms and {turn['job']:.0f} ms added"
     if "cold" in turn:
         return f"{turn['cold']:.0f} ms cold, {turn['warm']:.0f} ms warm"
     return f"{turn['cpu']:.2f} s CPU, {turn['wall']:.2f} s wall, {turn['mb']:.0f} MB"

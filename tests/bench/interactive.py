@@ -67,6 +67,30 @@ def measure(kind: str, folder: Path, scratch: Path) -> dict[str, Any]:
     }
 
 
+def overheads(folder: Path, scratch: Path) -> dict[str, Any]:
+    """Milliseconds that the ways in add to an evaluation, each the median of several requests.
+
+    `sum` is all of POST /result for 1 + 2; `result` and `job` are what a client waits for beyond the evaluation of a on
+    256 x 256 pixels, the download of a result that is no larger included.
+    """
+    small = work.process("a", 256, folder)
+    add = {"process_graph": {"add": {**work.node("add", x=1, y=2), "result": True}}}
+    with ways.node(scratch / "small", [str(folder / "collection.json")]) as node:
+        for _ in range(3):
+            node.result(small, scratch)
+        told = [node.result(small, scratch) for _ in range(AGAIN)]
+        jobs = [node.job(small, scratch) for _ in range(6)]
+        sums = []
+        for _ in range(AGAIN):
+            start = time.perf_counter()
+            node.post(add)
+            sums.append(1000 * (time.perf_counter() - start))
+    beyond = [[1000 * (each["waited"] - each["wall"]) for each in turns] for turns in (told, jobs)]
+    return {
+        key: statistics.median(values) for key, values in zip(("sum", "result", "job"), (sums, *beyond), strict=True)
+    }
+
+
 @contextmanager
 def asking(kind: str, stac: str, folder: Path, scratch: Path) -> Iterator[Ask]:
     """How an implementation is asked for a tile: it returns the seconds that this took."""
