@@ -19,6 +19,12 @@ def _collections(env: Env) -> Collections:
     return env.collections
 
 
+def _names(bands: Any) -> tuple[str, ...]:
+    if not isinstance(bands, list | tuple):
+        raise OpenEOError("ProcessParameterInvalid", f"'bands' must be a list of names, not {type(bands).__name__}.")
+    return tuple(bands)
+
+
 def _request(
     spatial_extent: Any,
     temporal_extent: Sequence[str | None] | None,
@@ -30,7 +36,7 @@ def _request(
     return LoadRequest(
         spatial_extent=spatial_extent,
         temporal_extent=temporal_extent,
-        bands=None if bands is None else tuple(bands),
+        bands=None if bands is None else _names(bands),
         properties=dict(properties or {}),
     )
 

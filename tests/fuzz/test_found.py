@@ -100,6 +100,15 @@ def test_values_are_no_callbacks(node: Any) -> None:
     assert "'function' must be a process graph" in answer.json["message"]
 
 
+def test_what_was_saved_is_no_list_of_bands(node: Any) -> None:
+    load = call("load_collection", id="COPERNICUS_30", spatial_extent=None, temporal_extent=None)
+    again = {**load["arguments"], "bands": {"from_node": "s"}}
+    graph = {"load": load, "s": call("save_result", data=LOADED, format="GTiff")}
+    graph["r"] = {"process_id": "load_collection", "arguments": again, "result": True}
+    answer = node.ask("POST", "/result", json={"process": {"process_graph": graph}})
+    assert (answer.status_code, answer.json["code"]) == (400, "ProcessParameterInvalid")
+
+
 def test_classes_are_numbers_only(node: Any) -> None:
     """Values of other nodes: constants are refused before."""
     graph = {
