@@ -15,6 +15,7 @@ from typing import Any
 
 from openeo_backend.catalog.arrays import array_kind
 from openeo_backend.catalog.item import Item
+from openeo_backend.cube.pixels import describe, refuse
 
 _RASTER = re.compile(
     r"^image/(tiff|jp2|vnd\.stac\.geotiff|x\.geotiff)|^application/(x-netcdf|netcdf|vnd\+?\.?zarr)", re.I
@@ -246,6 +247,8 @@ def pick_bands(names: Sequence[str], available: Mapping[str, AssetBand]) -> list
     """
     chosen: list[str] = []
     for name in names:
+        if not isinstance(name, str):
+            raise refuse("bands", f"must be an array of names, but has {describe(name)}")
         matches = [name] if name in available else [n for n, band in available.items() if band.common_name == name]
         if not matches:
             raise KeyError(name)

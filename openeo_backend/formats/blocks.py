@@ -62,6 +62,7 @@ def stream(
     *,
     threads: int | None = None,
     budget: int = BUDGET,
+    kept: int | None = None,
 ) -> Iterator[Block[T]]:
     """Computes every chunk of `array` exactly once and yields its windows, row by row of the last two axes.
 
@@ -75,6 +76,8 @@ def stream(
     is sent to), which the threads then wait for, else in the threads; `num_workers` is their number.
 
     :param array: numpy array or dask array with at least two axes.
+    :param kept: bytes of what several windows need up to which it is kept for them; by default a third of the memory
+        that is planned with.
     """
     threads = threads or memory.threads()
     budget = min(budget, memory.planned() // 4)
@@ -83,7 +86,7 @@ def stream(
     others = _split(_chunks(array)[:-2], _area(axes) * array.dtype.itemsize, budget // (threads + 1))
     windows = [(*rest, y, x) for y, x in product(*axes) for rest in others]
     inner = max(threads // max(len(windows), 1), 1)
-    source = _Source(array, windows, inner, budget)
+    source = _Source(array, windows, inner, memory.planned() // 3 if kept is None else kept)
     threads = source.fit(threads, windows, budget)
 
     def compute(place: tuple[slice, ...], share: Share) -> T:
@@ -137,7 +140,7 @@ class _Source:
     have few windows, but need many blocks. What several windows need is computed once.
     """
 
-    def __init__(self, array: Any, windows: Sequence[tuple[slice, ...]], threads: int, budget: int) -> None:
+    def __init__(self, array: Any, windows: Sequence[tuple[slice, ...]], threads: int, kept: int) -> None:
         self.array, self.inner = array, threads
         self.lazy = isinstance(array, da.Array)
         if self.lazy:
@@ -153,7 +156,7 @@ class _Source:
             self.get = scheduler if callable(scheduler) else own
             self.shared = None
             if len(windows) > 1 and self.get is get_sync:
-                self.shared = Shared(self.graph, [self._keys(place)[1] for place in windows], budget)
+                self.shared = Shared(self.graph, [self._keys(place)[1] for place in windows], kept)
 
     def fit(self, threads: int, windows: Sequence[tuple[slice, ...]], held: int) -> int:
         """How many of at most so many threads may compute windows side by side; those within windows are chosen, too.

@@ -17,7 +17,7 @@ Get = Callable[[Tasks, Any], Any]
 
 
 class Shared:
-    """Computes what windows share when the first of them needs it, and keeps it until the last has had it.
+    """Computes what windows share when the first of them needs it, and keeps it until all that is made of it is made.
 
     :param graph: the tasks of all windows.
     :param windows: the keys that each window asks for.
@@ -31,7 +31,10 @@ class Shared:
         uses: Counter[Key] = Counter()
         for keys in windows:
             uses.update(self._below(keys))
-        self._left = {key: count for key, count in uses.items() if count > 1 and _is_task(graph[key])}
+        shared = {key for key, count in uses.items() if count > 1 and _is_task(graph[key])}
+        makes = Counter(need for key in uses if _is_task(graph[key]) for need in self._direct(key))
+        self._left = {key: makes[key] for key in shared}
+        self._made: set[Key] = set()
         self._values: dict[Key, Future[Any]] = {}
         self._bytes = 0
         self._lock = threading.Lock()
@@ -41,10 +44,7 @@ class Shared:
 
         :param get: computes keys of a graph in the caller's thread.
         """
-        try:
-            return self._evaluate(keys, get)
-        finally:
-            self._release(self._below(keys))
+        return self._evaluate(keys, get)
 
     def _below(self, keys: Iterable[Key]) -> set[Key]:
         """Keys and all that they need."""
@@ -53,6 +53,18 @@ class Shared:
             new = [need for need in self._needs[todo.pop()] if need not in found]
             found.update(new)
             todo += new
+        return found
+
+    def _direct(self, key: Key) -> set[Key]:
+        """The tasks whose values a task takes, those behind other names included."""
+        found: set[Key] = set()
+        todo = list(self._needs[key])
+        while todo:
+            need = todo.pop()
+            if _is_task(self._graph[need]):
+                found.add(need)
+            else:
+                todo += self._needs[need]
         return found
 
     def _evaluate(self, keys: Sequence[Key], get: Get) -> Any:
@@ -68,7 +80,9 @@ class Shared:
                 else:
                     tasks[need] = self._graph[need]
                     todo.append(need)
-        return get(tasks, list(keys))
+        found = get(tasks, list(keys))
+        self._release(key for key, task in tasks.items() if task is self._graph[key])
+        return found
 
     def _value(self, key: Key, get: Get) -> Any:
         """A shared value.
@@ -77,7 +91,7 @@ class Shared:
         """
         with self._lock:
             known = self._values.get(key)
-            kept = known is None and self._bytes <= self._budget
+            kept = known is None and self._bytes <= self._budget and self._left[key] > 0
             mine: Future[Any] = Future()
             if kept:
                 self._values[key] = mine
@@ -94,17 +108,24 @@ class Shared:
                 self._bytes += getattr(value, "nbytes", 0)
         return value
 
-    def _release(self, keys: Iterable[Key]) -> None:
+    def _release(self, made: Iterable[Key]) -> None:
+        """Note what was made, and let go of values of which everything is made."""
         with self._lock:
-            for key in keys:
-                if key not in self._left:
+            for key in made:
+                if key in self._made or not _is_task(self._graph[key]):
                     continue
-                self._left[key] -= 1
-                if self._left[key] > 0 or key not in self._values:
-                    continue
-                future = self._values.pop(key)
-                if future.exception() is None:
-                    self._bytes -= getattr(future.result(), "nbytes", 0)
+                self._made.add(key)
+                for need in self._direct(key):
+                    if need not in self._left:
+                        continue
+                    self._left[need] -= 1
+                    if self._left[need] == 0 and need in self._values:
+                        self._drop(need)
+
+    def _drop(self, key: Key) -> None:
+        future = self._values.pop(key)
+        if future.done() and future.exception() is None:
+            self._bytes -= getattr(future.result(), "nbytes", 0)
 
 
 def _is_task(node: Any) -> bool:

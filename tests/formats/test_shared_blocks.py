@@ -49,7 +49,7 @@ def test_blocks_around_each_block_are_computed_once(threads: int) -> None:
 
 def test_beyond_the_budget_windows_compute_for_themselves() -> None:
     counts: Counter[tuple[int, ...]] = Counter()
-    result = collected(blurred(made(counts)), threads=2, budget=10)
+    result = collected(blurred(made(counts)), threads=2, kept=10)
     assert max(counts.values()) > 1
     assert not np.isnan(result).any()
 

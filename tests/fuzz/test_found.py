@@ -109,6 +109,14 @@ def test_what_was_saved_is_no_list_of_bands(node: Any) -> None:
     assert (answer.status_code, answer.json["code"]) == (400, "ProcessParameterInvalid")
 
 
+@pytest.mark.parametrize("bands", [["B04", {"a": 1}], [{}], [2.5]])
+def test_names_of_bands_that_come_from_a_node_are_texts(node: Any, bands: list[Any]) -> None:
+    load = {**LOAD, "arguments": {**LOAD["arguments"], "bands": {"from_node": "made"}}, "result": True}
+    process = {"process_graph": {"made": call("array_create", data=bands), "r": load}}
+    answer = node.ask("POST", "/result", json={"process": process})
+    assert (answer.status_code, answer.json["code"]) == (400, "ProcessParameterInvalid")
+
+
 def test_classes_are_numbers_only(node: Any) -> None:
     """Values of other nodes: constants are refused before."""
     graph = {
