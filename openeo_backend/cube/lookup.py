@@ -56,6 +56,9 @@ class Lookup:
         if self.parallel:
             rows = self.rows[self.place[0]] - self.window[0].start
             cols = self.cols[self.place[1]] - self.window[1].start
+            # Rows are copied as a whole, columns number by number: of as few rows as possible.
+            if len(rows) > pixels.shape[-2]:
+                return pixels.take(cols, axis=-1).take(rows, axis=-2), None
             return pixels.take(rows, axis=-2).take(cols, axis=-1), None
         rows, cols = self.rows[self.place], self.cols[self.place]
         inside = (rows >= 0) & (cols >= 0)

@@ -160,13 +160,15 @@ class _Step:
         return self._resampled(values) if found is None else found
 
     def _nearest(self, values: np.ndarray) -> np.ndarray:
-        out = np.full((*values.shape[:-2], *self.target.shape), self.storage.null, dtype=values.dtype)
         assert self.source.crs is not None
         found = lookup.find(
             self.target, self.source.affine, (self.source.shape[0], self.source.shape[1]), self.source.crs
         )
-        if found is not None:
-            pixels, inside = found.take(values[(..., *found.window)])
+        pixels, inside = (None, None) if found is None else found.take(values[(..., *found.window)])
+        if pixels is not None and inside is None and pixels.shape[-2:] == tuple(self.target.shape):
+            return pixels
+        out = np.full((*values.shape[:-2], *self.target.shape), self.storage.null, dtype=values.dtype)
+        if found is not None and pixels is not None:
             np.copyto(out[(..., *found.place)], pixels, where=True if inside is None else inside)
         return out
 
