@@ -16,7 +16,7 @@ from openeo_backend.cube.program import Program
 from openeo_backend.errors import OpenEOError
 
 #: Values that a step gets at once; its intermediate results stay within the processor's cache.
-STRIP = 262_144
+STRIP = 524_288
 
 #: Bytes of the blocks of a chain above which they are filled plane by plane, where the chain allows it.
 PLANES_BYTES = 32 * 2**20

@@ -6,8 +6,8 @@ import ctypes
 import functools
 
 #: Options of glibc's mallopt, and what they are set to in bytes.
-_TRIM, _TRIM_BYTES = -1, 8 * 2**20
-_MAP, _MAP_BYTES = -3, 2 * 2**20
+_TRIM, _TRIM_BYTES = -1, 32 * 2**20
+_MAP, _MAP_BYTES = -3, 8 * 2**20
 
 
 @functools.cache
