@@ -99,9 +99,16 @@ def test_graphs_in_this_process(node: Any, maker: Maker, tmp_path: Path) -> None
         if problems:
             assert code in {problem.code for problem in problems}, f"{code} {problems} {json.dumps(process)}"
         else:
-            assert code not in FORM, f"{outcome.error} {json.dumps(process)}"
+            assert code not in FORM or _names_what_a_node_says(process, code), f"{outcome.error} {json.dumps(process)}"
 
     explore(check, maker.graphs(), examples=40, share=3)
+
+
+def _names_what_a_node_says(process: dict[str, Any], code: str) -> bool:
+    """Whether a collection is not found whose id only running tells."""
+    nodes = process["process_graph"].values()
+    ids = [node["arguments"].get("id") for node in nodes if node.get("process_id") == "load_collection"]
+    return code == "CollectionNotFound" and any(not isinstance(id, str) for id in ids)
 
 
 def test_graphs_over_http(node: Any, maker: Maker) -> None:
