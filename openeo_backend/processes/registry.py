@@ -21,7 +21,7 @@ from openeo_pg_parser_networkx.process_registry import Process, ProcessRegistry
 
 from openeo_backend import processes
 from openeo_backend.cube import Cube
-from openeo_backend.cube.pixels import describe, is_pixels, refuse
+from openeo_backend.cube.pixels import PixelArray, describe, is_pixels, refuse
 from openeo_backend.graph.check import OPERANDS
 from openeo_backend.graph.effects import BLOCKED, Effect
 from openeo_backend.processes import specs
@@ -40,6 +40,10 @@ _JSON_TYPES: Mapping[type, str] = {
     list: "array",
     dict: "object",
 }
+
+
+#: Types of parameters that pixels of numbers may be given to.
+_OF_PIXELS = frozenset({"number", "integer", "boolean", "array", "object"})
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ class Implementation(Process):
                 raise refuse(
                     name, f"must be of the type boolean, but is {describe(value)}", "It is one for all pixels."
                 )
+            if kind is None and _is_numeric(value) and not allowed & _OF_PIXELS:
+                raise refuse(name, f"must be of the type {' or '.join(sorted(allowed))}, but is {describe(value)}")
             if kind is not None and kind not in allowed and not _is_whole(value, allowed):
                 expected = " or ".join(sorted(allowed - {"integer"} if "number" in allowed else allowed))
                 raise refuse(name, f"must be of the type {expected}, but is {describe(value)}")
@@ -158,6 +164,12 @@ def _is_callback(parameter: Mapping[str, Any]) -> bool:
     return any(schema.get("subtype") == "process-graph" for schema in schemas) and all(
         schema.get("subtype") == "process-graph" or schema.get("type") == "null" for schema in schemas
     )
+
+
+def _is_numeric(value: Any) -> bool:
+    """Whether a value is pixels of numbers."""
+    values = value.values if isinstance(value, PixelArray) else value
+    return is_pixels(values) and values.dtype.kind in "biuf"
 
 
 def _is_whole(value: Any, allowed: frozenset[str]) -> bool:

@@ -117,6 +117,18 @@ def test_names_of_bands_that_come_from_a_node_are_texts(node: Any, bands: list[A
     assert (answer.status_code, answer.json["code"]) == (400, "ProcessParameterInvalid")
 
 
+def test_pixels_are_no_texts(node: Any) -> None:
+    difference = call("date_difference", date1="2025-05-01", date2="2025-05-02", unit={"from_parameter": "x"})
+    process = {"process_graph": {"d": {**difference, "result": True}}}
+    graph = {
+        "load": LOAD,
+        "r": {"process_id": "apply", "arguments": {"data": LOADED, "process": process}, "result": True},
+    }
+    answer = node.ask("POST", "/result", json={"process": {"process_graph": graph}})
+    assert (answer.status_code, answer.json["code"]) == (400, "ProcessParameterInvalid")
+    assert "'unit' must be of the type string" in answer.json["message"]
+
+
 def test_classes_are_numbers_only(node: Any) -> None:
     """Values of other nodes: constants are refused before."""
     graph = {
