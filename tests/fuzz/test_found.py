@@ -126,7 +126,7 @@ def test_pixels_are_no_texts(node: Any) -> None:
     }
     answer = node.ask("POST", "/result", json={"process": {"process_graph": graph}})
     assert (answer.status_code, answer.json["code"]) == (400, "ProcessParameterInvalid")
-    assert "'unit' must be of the type string" in answer.json["message"]
+    assert "'unit' must be of the type null or string" in answer.json["message"]
 
 
 def test_classes_are_numbers_only(node: Any) -> None:
