@@ -114,8 +114,8 @@ class Env:
     exports: list[Export] = field(default_factory=list)
     """Filled by the processes that export, in order."""
 
-    fetch: Callable[..., bytes] | None = None
-    """`fetch(url, *, limit=bytes)`: the guarded way to outside documents."""
+    download: Callable[[str, Path], None] | None = None
+    """`download(url, file)`: the guarded way to outside files."""
 
     folder: Path | None = None
     """Folder of the results of this evaluation."""

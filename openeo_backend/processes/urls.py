@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,20 +16,16 @@ from openeo_backend.processes.registry import process
 
 @process("load_url", effect=BLOCKED)
 def load_url(url: str, format: str, options: Mapping[str, Any] | None = None, *, env: Env) -> Cube:
-    """The data cube in the file behind a URL, fetched now under the node's rules for outside addresses.
+    """The data cube in the file behind a URL, downloaded now under the node's rules for outside addresses.
 
-    :raises OpenEOError: FormatUnsuitable where the format cannot be read, or the file is not of that format.
+    Lazy where the format is read lazily: the file stays until the results are written.
+
+    :raises OpenEOError: FormatUnsuitable where the format cannot be read, or the file is not of that format;
+        FileSizeExceeded.
     """
     extension = find(format).extension
-    if env.fetch is None or env.folder is None:
+    if env.download is None:
         raise OpenEOError("FeatureUnsupported", "Files behind URLs cannot be loaded here.")
-    path = env.folder / f".url-{uuid.uuid4().hex}{extension}"
-    path.write_bytes(env.fetch(url))
-    needed = False
-    try:
-        found = read_file(path, format, options, url)
-        needed = found.is_lazy
-    finally:
-        if not needed:
-            path.unlink()
-    return found
+    path = env.scratch() / f"file{extension}"
+    env.download(url, path)
+    return read_file(path, format, options, url)

@@ -10,7 +10,7 @@ import unicodedata
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import reduce
+from functools import partial, reduce
 from itertools import count
 from typing import Any
 
@@ -155,7 +155,7 @@ def _evaluate(request: RunRequest, engine: Engine, journal: Journal, meter: Mete
         user=request.user,
         collections=loads,
         hints=plan.hints,
-        fetch=engine.door.get,
+        download=partial(engine.door.download, limit_mb=engine.settings.net.max_file_mb),
         folder=request.folder,
         options=request.options,
         services=engine.services,

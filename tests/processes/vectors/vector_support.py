@@ -117,7 +117,11 @@ def call_process(registry: Registry, process_id: str, *, env: Env | None = None,
 
 def environment(folder: Path, pages: dict[str, bytes]) -> Env:
     """Surroundings in which some URLs can be fetched."""
-    return Env(log=Messages(), folder=folder, fetch=lambda url, **_: pages[url])
+
+    def download(url: str, file: Path) -> None:
+        file.write_bytes(pages[url])
+
+    return Env(log=Messages(), folder=folder, download=download)
 
 
 def callback(process_id: str, **arguments: Any) -> dict[str, Any]:
