@@ -364,14 +364,6 @@ class ArrayBand:
     count: int = 1
 
     @property
-    def width(self) -> int:
-        return self.shape[1]
-
-    @property
-    def height(self) -> int:
-        return self.shape[0]
-
-    @property
     def dtypes(self) -> tuple[str, ...]:
         return (str(self._dtype),)
 

@@ -190,8 +190,7 @@ def check(file: Any, layer: Layer) -> CRS:
     if layer.grid is not None:
         if crs != layer.grid.crs:
             raise unreadable(layer, f"its reference system is {crs}, according to the metadata {layer.grid.crs}")
-        corners = [(0, 0), (file.width, file.height)]
-        for corner in corners:
+        for corner in ((0, 0), file.shape[::-1]):
             col, row = ~layer.grid.affine @ (file.transform @ corner)
             if max(abs(col - corner[0]), abs(row - corner[1])) > max(_SHIFT, 1e-5 * max(file.shape)):
                 said = f"proj:transform {list(layer.grid.affine)[:6]} and proj:shape {list(layer.grid.shape)}"

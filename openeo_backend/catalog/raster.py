@@ -46,14 +46,6 @@ class Raster:
             file.close()
 
     @property
-    def width(self) -> int:
-        return self.shape[1]
-
-    @property
-    def height(self) -> int:
-        return self.shape[0]
-
-    @property
     def nbytes(self) -> int:
         """Memory that it takes, about, without what GDAL has."""
         if self.tiles is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from isal import isal_zlib
 
 from openeo_backend.catalog.tiff import DEFLATE, Layout
+from openeo_backend.cube.compiled import compile_loop
 
 #: Unsigned types by size in bytes; differences are those of bits.
 _UNSIGNED: dict[int, Any] = {1: np.dtype("u1"), 2: np.dtype("u2"), 4: np.dtype("u4"), 8: np.dtype("u8")}
@@ -112,19 +112,13 @@ def _from_bytes(raw: bytes, layout: Layout, rows: slice) -> np.ndarray:
     return joined.view(np.dtype(f">f{size}")).reshape(count, width, together)
 
 
-@functools.cache
-def _summing(size: int) -> Callable[..., Any] | None:
+def _summing(size: int) -> Callable[..., None] | None:
     """The compiled kernel for numbers of that many bytes; None where compiled code cannot be kept."""
-    from numba import njit, types  # takes half a second, which processes that compute no pixels need not wait for
-
-    number = getattr(types, f"uint{8 * size}")
-    bits = types.Array(number, 1, "C", readonly=True)
-    index = types.intp
-    signature = types.void(bits, index, index, index, index, index, types.Array(number, 2, "A"))
-    try:
-        return njit(signature, nogil=True, cache=True)(_sum_up)
-    except RuntimeError:  # no folder for compiled code can be written to
-        return None
+    # Bytes of a tile cannot be written to, which only a type in words says.
+    number = f"uint{8 * size}"
+    place = "intp, intp, intp, intp, intp"
+    signature = f"void(Array({number}, 1, 'C', readonly=True), {place}, Array({number}, 2, 'A'))"
+    return compile_loop(_sum_up, signature)
 
 
 def _sum_up(bits: np.ndarray, length: int, step: int, first: int, top: int, left: int, out: np.ndarray) -> None:

@@ -5,11 +5,11 @@ A choice per element is 40 times slower in numpy than arithmetic is; compiled, i
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from openeo_backend.cube.compiled import compile_loop
 
 #: Unsigned types by size in bytes.
 _UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
@@ -23,7 +23,7 @@ def blank(values: np.ndarray, mask: np.ndarray) -> None:
 def put(values: np.ndarray, mask: np.ndarray, value: Any) -> None:
     """Set numbers or booleans to `value` where `mask` (booleans of the same shape) is true, in place."""
     unsigned = _UNSIGNED.get(values.dtype.itemsize) if values.dtype.kind in "biuf" else None
-    kernel = _compiled() if unsigned is not None and values.flags.c_contiguous else None
+    kernel = compile_loop(_put) if unsigned is not None and values.flags.c_contiguous else None
     if kernel is None or unsigned is None:
         np.copyto(values, value, where=mask)
         return
@@ -35,17 +35,6 @@ def warm() -> None:
     """Compile, or load what was compiled before, so that children of this process need not."""
     for dtype in ("uint8", "uint16", "float32"):
         put(np.zeros(1, dtype), np.zeros(1, bool), 0)
-
-
-@functools.cache
-def _compiled() -> Callable[..., Any] | None:
-    """The compiled kernel; None where compiled code cannot be kept."""
-    from numba import njit  # takes half a second, which processes that compute no pixels need not wait for
-
-    try:
-        return njit(nogil=True, cache=True)(_put)
-    except RuntimeError:  # no folder for compiled code can be written to
-        return None
 
 
 def _put(bits: np.ndarray, mask: np.ndarray, value: Any, zero: Any) -> None:

@@ -119,7 +119,7 @@ class Chain:
 
     def loaded(self, blocks: Sequence[HasShape] | None) -> int:
         """Bytes that are filled at a time, for blocks of known shapes (None: of any)."""
-        together = sum(fill.nbytes for fill in self.fills())
+        together = self.filled
         shape = None if blocks is None else self.result_shape(blocks)
         axis = None if shape is None else self._planes(shape)
         return together if axis is None or shape is None else math.ceil(together / shape[axis])
@@ -145,10 +145,15 @@ class Chain:
 
     def _planes(self, shape: tuple[int, ...]) -> int | None:
         """The axis of the result along which large blocks are filled one plane after the other."""
-        if sum(fill.nbytes for fill in self.fills()) <= PLANES_BYTES:
+        if self.filled <= PLANES_BYTES:
             return None
         fitting = [axis for axis in range(len(shape)) if shape[axis] > 1 and self._goes_by_planes(axis)]
         return max(fitting, key=lambda axis: shape[axis], default=None)
+
+    @property
+    def filled(self) -> int:
+        """Bytes of all that is filled for it."""
+        return sum(fill.nbytes for fill in self.fills())
 
     def fills(self) -> Iterator[Fill]:
         """What is filled for it."""
@@ -194,7 +199,7 @@ class Chain:
         if not isinstance(self.step, Flattening) or self._planes(shape) is None:
             return False
         size = math.prod(shape) * self.step.target.dtype.itemsize
-        return size < sum(fill.nbytes for fill in self.fills())
+        return size < self.filled
 
     def _bind(
         self, blocks: Sequence[np.ndarray], numbers: Iterator[int], axis: int | None = None, part: slice = slice(None)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
+
+from openeo_backend.cube.compiled import compile_loop
 
 #: Values that are sorted together; they stay within the processor's cache.
 _AT_ONCE = 32_768
@@ -32,7 +33,7 @@ def quantiles(values: np.ndarray, probabilities: Sequence[float], ignore_nodata:
     count = values.shape[0]
     if values.dtype not in (np.float32, np.float64) or not 1 <= count <= LONGEST:
         return None
-    kernel = _compiled()
+    kernel = compile_loop(_quantiles)
     if kernel is None:
         return None
     pixels = values.shape[1:]
@@ -46,17 +47,6 @@ def quantiles(values: np.ndarray, probabilities: Sequence[float], ignore_nodata:
 def warm() -> None:
     """Compile, or load what was compiled before, so that children of this process need not."""
     quantiles(np.zeros((2, 1), "float32"), [0.5], ignore_nodata=True)
-
-
-@functools.cache
-def _compiled() -> Callable[..., Any] | None:
-    """The compiled kernel; None where compiled code cannot be kept."""
-    from numba import njit  # takes half a second, which processes that compute no pixels need not wait for
-
-    try:
-        return njit(nogil=True, cache=True, error_model="numpy")(_quantiles)
-    except RuntimeError:  # no folder for compiled code can be written to
-        return None
 
 
 @functools.cache

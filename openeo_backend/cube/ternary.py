@@ -5,11 +5,12 @@ They serve :mod:`.flat`: a masked array of numpy is a hundred times slower to ma
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from openeo_backend.cube.compiled import compile_loop
 
 #: The truth value that is neither true nor false; that of booleans in storage, too.
 NULL = 255
@@ -20,7 +21,7 @@ def numbers(stored: np.ndarray, nodata: int | None, dtype: np.dtype) -> np.ndarr
     out = np.empty(stored.shape, dtype)
     flat = np.ascontiguousarray(stored).reshape(-1)
     marker = stored.dtype.type(0 if nodata is None else nodata)
-    _compiled(_numbers)(flat, marker, nodata is not None, out.reshape(-1))
+    _run(_numbers, flat, marker, nodata is not None, out.reshape(-1))
     return out
 
 
@@ -30,7 +31,7 @@ def compare(comparison: np.ufunc, x: Any, y: Any) -> np.ndarray:
     for operand in (x, y):
         if np.ndim(operand):
             same = np.ascontiguousarray(np.broadcast_to(operand, found.shape))
-            _compiled(_mark)(same.reshape(-1), found.reshape(-1))
+            _run(_mark, same.reshape(-1), found.reshape(-1))
         elif np.isnan(operand):
             found.fill(NULL)
     return found
@@ -63,17 +64,19 @@ def opposite(x: np.ndarray) -> np.ndarray:
 
 def _pairs(loop: Callable[..., None], x: np.ndarray, y: np.ndarray) -> np.ndarray:
     out = np.empty(x.shape, np.uint8)
-    _compiled(loop)(np.ascontiguousarray(x).reshape(-1), np.ascontiguousarray(y).reshape(-1), out.reshape(-1))
+    _run(loop, np.ascontiguousarray(x).reshape(-1), np.ascontiguousarray(y).reshape(-1), out.reshape(-1))
     return out
 
 
 def available() -> bool:
     """Whether compiled code can be kept, so that children need not compile it again."""
-    try:
-        _compiled(_differ)
-    except RuntimeError:  # no folder for compiled code can be written to
-        return False
-    return True
+    return compile_loop(_differ) is not None
+
+
+def _run(loop: Callable[..., None], *arguments: Any) -> None:
+    compiled = compile_loop(loop)
+    assert compiled is not None, "callers ask `available` first"
+    compiled(*arguments)
 
 
 def warm() -> None:
@@ -85,14 +88,6 @@ def warm() -> None:
     truth = truths(np.zeros(1, "float32"))
     for function in (both, either, differ):
         function(truth, truth)
-
-
-@functools.cache
-def _compiled(loop: Callable[..., None]) -> Callable[..., None]:
-    from numba import njit  # takes half a second, which processes that compute no pixels need not wait for
-
-    compiled: Callable[..., None] = njit(nogil=True, cache=True)(loop)
-    return compiled
 
 
 def _numbers(stored: np.ndarray, nodata: Any, marked: bool, out: np.ndarray) -> None:

@@ -164,12 +164,14 @@ class _Step:
         found = lookup.find(
             self.target, self.source.affine, (self.source.shape[0], self.source.shape[1]), self.source.crs
         )
-        pixels, inside = (None, None) if found is None else found.take(values[(..., *found.window)])
-        if pixels is not None and inside is None and pixels.shape[-2:] == tuple(self.target.shape):
+        shape = (*values.shape[:-2], *self.target.shape)
+        if found is None:
+            return np.full(shape, self.storage.null, dtype=values.dtype)
+        pixels, inside = found.take(values[(..., *found.window)])
+        if inside is None and pixels.shape == shape:
             return pixels
-        out = np.full((*values.shape[:-2], *self.target.shape), self.storage.null, dtype=values.dtype)
-        if found is not None and pixels is not None:
-            np.copyto(out[(..., *found.place)], pixels, where=True if inside is None else inside)
+        out = np.full(shape, self.storage.null, dtype=values.dtype)
+        np.copyto(out[(..., *found.place)], pixels, where=True if inside is None else inside)
         return out
 
     def _interpolated(self, values: np.ndarray) -> np.ndarray | None:

@@ -15,7 +15,7 @@ def return_blocks() -> bool:
     """Have blocks of pixels returned to the system when they are freed; false where the C library is not glibc.
 
     Otherwise glibc learns from the first large block that it frees, and keeps up to 64 MB for each thread. Strips of
-    blocks, which come and go all the time, stay with the process.
+    blocks and unpacked tiles, which come and go all the time, stay with the process.
     """
     try:
         option = ctypes.CDLL(None).mallopt

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from openeo_backend.cube import order
+from openeo_backend.cube.compiled import compile_loop
 from openeo_backend.cube.pixels import PixelArray
 from openeo_backend.processes import statistics
 
@@ -72,20 +73,20 @@ def test_processes_give_the_same_compiled_and_plain(monkeypatch: pytest.MonkeyPa
         return medians + [statistics.quantiles(data, q=4, ignore_nodata=ignore_nodata).values for data in arrays]
 
     compiled = results()
-    monkeypatch.setattr(order, "_compiled", lambda: None)
+    monkeypatch.setattr(order, "compile_loop", lambda loop: None)
     for one, other in zip(compiled, results(), strict=True):
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one, other)
 
 
 def test_without_a_place_for_compiled_code_numpy_computes(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(**options: object) -> object:
+    def refuse(*signatures: object, **options: object) -> object:
         raise RuntimeError("cannot cache function: no locator available")
 
     monkeypatch.setattr(numba, "njit", refuse)
-    order._compiled.cache_clear()
+    compile_loop.cache_clear()
     try:
         assert order.quantiles(np.ones((3, 4), "float32"), [0.5], ignore_nodata=True) is None
         np.testing.assert_array_equal(statistics.median(PixelArray(np.ones((3, 4), "float32"))), np.ones(4))
     finally:
-        order._compiled.cache_clear()
+        compile_loop.cache_clear()
