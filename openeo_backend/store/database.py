@@ -15,6 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 #: Numbers of PostgreSQL's advisory locks, taken where SQLite has its one writer.
 MIGRATION_LOCK, QUEUE_LOCK = 7_340_001, 7_340_002
@@ -36,6 +37,8 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._closed = False
+        event.listen(engine, "checkin", self._end_late)
 
     @property
     def is_sqlite(self) -> bool:
@@ -58,7 +61,13 @@ class Database:
                 yield connection
 
     def close(self) -> None:
+        """End all connections; one that a thread still uses ends with its transaction."""
+        self._closed = True
         self.engine.dispose()
+
+    def _end_late(self, connection: Any, record: ConnectionPoolEntry) -> None:
+        if self._closed:
+            record.invalidate()
 
 
 def connect(url: str) -> Database:

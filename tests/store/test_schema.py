@@ -112,3 +112,13 @@ def test_jobs_survive_the_upgrade_from_every_revision(database_url: str) -> None
             metadata.drop_all(connection)
             connection.execute(text("DROP TABLE alembic_version"))
     database.close()
+
+
+def test_a_connection_that_is_used_while_the_store_closes_ends_with_its_transaction(migrated_url: str) -> None:
+    store = Store.open(migrated_url)
+    with store.database.read() as connection:
+        late = connection.connection.dbapi_connection
+        store.close()
+        assert connection.execute(text("SELECT 1")).scalar() == 1
+    with pytest.raises(Exception, match="closed"):
+        late.execute("SELECT 1")
