@@ -78,8 +78,9 @@ docs: $(VENV)/base.stamp  ## Renew the pages that follow from the code
 bench: $(VENV)/dev.stamp  ## Compare with the floor and with peers (an hour); ARGS="--size 1024 --rounds 1" for less
 	$(BIN)/python tests/bench/bench.py $(ARGS)
 
-scale: $(VENV)/dev.stamp  ## Each process on 100 x 100 km at 10 m within 4 GB (hours, 4 GB of disk); renews docs/scale.md
-	$(BIN)/python tests/scale/scale.py
+scale: $(VENV)/dev.stamp  ## Each process on 100 x 100 km at 10 m within 4 GB, how time grows, one core and two (90 minutes, 10 GB); renews docs/scale.md
+	$(BIN)/python tests/scale/cores.py
+	$(BIN)/python tests/scale/scale.py $(ARGS)
 
 latency: $(VENV)/dev.stamp  ## Read a season from a server 50 ms away, beside an odc-stac script; renews docs/remote-data.md
 	$(BIN)/python tests/bench/latency.py --page $(ARGS)

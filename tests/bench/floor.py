@@ -7,6 +7,7 @@ the same pass (cog.py), the netCDF chunks compressed in the threads, all by the 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +28,7 @@ from rasterio.enums import Resampling
 from rasterio.warp import reproject
 from rasterio.windows import Window
 
-CHUNK, THREADS = 512, 2
+CHUNK, THREADS = 512, min(2, len(os.sched_getaffinity(0)))
 
 PLACE = season.TILE.transform(season.TILE.metres)
 

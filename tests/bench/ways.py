@@ -148,12 +148,20 @@ def _figures(usage: Mapping[str, Any], waited: float, watch: Watch, path: Path) 
 
 
 @contextmanager
-def node(folder: Path, catalogs: Sequence[str], allowed: Sequence[str] = ()) -> Iterator[Node]:
+def node(
+    folder: Path, catalogs: Sequence[str], allowed: Sequence[str] = (), settings: Mapping[str, str] | None = None
+) -> Iterator[Node]:
     """A node that serves catalogs; what it keeps lies in `folder`.
 
     :param allowed: hosts with ports that it may reach though they are on this machine.
+    :param settings: more settings, as names of the environment.
     """
-    settings = {**SETTINGS, "CATALOG__SOURCES": json.dumps(list(catalogs)), "NET__ALLOW": json.dumps(list(allowed))}
+    settings = {
+        **SETTINGS,
+        **(settings or {}),
+        "CATALOG__SOURCES": json.dumps(list(catalogs)),
+        "NET__ALLOW": json.dumps(list(allowed)),
+    }
     with serving(folder, None, USER, PASSWORD, settings=settings) as server:
         yield Node(server.root, server.pid)
 

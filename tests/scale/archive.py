@@ -27,8 +27,14 @@ DATES = ("2025-06-05T10:06:00Z", "2025-06-15T10:06:00Z", "2025-07-05T10:06:00Z",
 BANDS = ("B04", "B08")
 OPTICAL, TOP_OF_ATMOSPHERE, RADAR, ELEVATION = "SCALE_L2A", "SCALE_L1C", "SCALE_GRD", "COPERNICUS_30"
 LOOKS = {"B04": (1600, 150, "red", 0.665), "B08": (3600, 500, "nir", 0.842)}
+#: More dates and bands, which are the same files by other names: for how time grows.
+WIDE = "SCALE_WIDE"
+WIDE_DATES = (*DATES, *(f"2025-08-{day:02}T10:06:00Z" for day in (5, 15, 20, 25)))
+WIDE_BANDS = {"B04": "B04", "B08": "B08", "B02": "B04", "B03": "B08"}
 #: Metres of the elevation model's pixels, and how far it reaches beyond the tile.
 POST, ROOM = 30, 6000
+#: The folder of files that are in no collection.
+FILES = "files"
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class Archive:
 
     @property
     def collections(self) -> list[Path]:
-        names = (OPTICAL, TOP_OF_ATMOSPHERE, RADAR, ELEVATION)
+        names = (OPTICAL, WIDE, TOP_OF_ATMOSPHERE, RADAR, ELEVATION)
         return [self.folder / name / "collection.json" for name in names]
 
     @property
@@ -100,13 +106,21 @@ def generate(folder: Path, size: int) -> Archive:
         _write_radar(archive)
         done.touch()
     for source in folder.glob(f"{OPTICAL}/*/*.tif"):
-        link = folder / TOP_OF_ATMOSPHERE / source.parent.name / source.name
-        if not link.exists():
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.hardlink_to(source)
+        _link(source, folder / TOP_OF_ATMOSPHERE / source.parent.name / source.name)
+    for index, date in enumerate(WIDE_DATES):
+        for name, band in {**WIDE_BANDS, "SCL": "SCL"}.items():
+            source = folder / OPTICAL / DATES[index % len(DATES)][:10] / f"{band}.tif"
+            _link(source, folder / WIDE / date[:10] / f"{name}.tif")
     for id, level in ((OPTICAL, "L2"), (TOP_OF_ATMOSPHERE, "L1")):
         _write_collection(archive, id, [_optical_item(id, date, level, size) for date in DATES])
+    _write_collection(archive, WIDE, [_optical_item(WIDE, date, "L2", size, list(WIDE_BANDS)) for date in WIDE_DATES])
     return archive
+
+
+def _link(source: Path, link: Path) -> None:
+    if not link.exists():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.hardlink_to(source)
 
 
 def _write_optical(archive: Archive) -> None:
@@ -159,17 +173,18 @@ def _polygon(bounds: tuple[float, float, float, float]) -> dict[str, Any]:
     }
 
 
-def _optical_item(id: str, date: str, level: str, size: int) -> dict[str, Any]:
+def _optical_item(id: str, date: str, level: str, size: int, bands: Sequence[str] = BANDS) -> dict[str, Any]:
     bounds = transform_bounds(EPSG, 4326, *extent(size))
     assets: dict[str, Any] = {}
-    for band in (*BANDS, "SCL"):
+    for band in (*bands, "SCL"):
         pixel = 2 * METRES if band == "SCL" else METRES
         side = -(-size * METRES // pixel)
         raster: dict[str, Any] = {"data_type": "uint8" if band == "SCL" else "uint16", "nodata": 0}
         known: dict[str, Any] = {"name": band}
         if band != "SCL":
             raster |= {"scale": 0.0001, "offset": -0.1}
-            known |= {"common_name": LOOKS[band][2], "center_wavelength": LOOKS[band][3]}
+            if band in LOOKS:
+                known |= {"common_name": LOOKS[band][2], "center_wavelength": LOOKS[band][3]}
         assets[band] = {
             "href": f"./{date[:10]}/{band}.tif",
             "type": "image/tiff; application=geotiff; profile=cloud-optimized",
@@ -208,7 +223,7 @@ def _write_collection(archive: Archive, id: str, items: Sequence[dict[str, Any]]
         "description": "Made up.",
         "license": "CC0-1.0",
     }
-    document |= {"extent": {"spatial": {"bbox": [bounds]}, "temporal": {"interval": [[DATES[0], DATES[-1]]]}}}
+    document |= {"extent": {"spatial": {"bbox": [bounds]}, "temporal": {"interval": [[WIDE_DATES[0], WIDE_DATES[-1]]]}}}
     document |= {"links": [{"rel": "item", "href": f"./{item['id']}.json"} for item in items]}
     (folder / "collection.json").write_text(json.dumps(document))
 

@@ -34,6 +34,8 @@ class Case:
     """Compares a result folder (or the value in `value.json`) with plain numpy; the number of values compared."""
 
     about: str = ""
+    user: str | None = None
+    """For whom it runs, where not for the operator."""
 
 
 def compare(found: Any, wanted: Any, tolerance: float = 1e-5) -> int:
