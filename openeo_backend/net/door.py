@@ -302,7 +302,8 @@ def _decode(url: str, content: bytes) -> Any:
 
 def _pool(policy: Policy, timeout: float, deadline: Deadline) -> urllib3.PoolManager:
     def connect(self: HTTPConnection) -> socket.socket:
-        url = f"http://{self.host}:{self.port}/"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        url = f"http://{host}:{self.port}/"
         problem: OSError | None = None
         for address in policy.addresses(url, self.host, self.port or 80):
             try:

@@ -178,6 +178,11 @@ def test_hostile_urls_are_refused_without_a_connection(url: str, monkeypatch: py
         assert raised.value.code in ("UrlNotAllowed", "UrlNotReachable")
 
 
+def test_an_address_of_version_6_is_told_as_it_was_written() -> None:
+    with pytest.raises(OpenEOError, match=r"'http://\[fd00::1\]:80/'"):
+        Door(NetSettings()).get("http://[fd00::1]/")
+
+
 def test_rebinding_is_defeated_because_the_checked_address_is_the_one_connected_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
