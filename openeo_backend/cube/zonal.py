@@ -1,16 +1,19 @@
 """Statistics of the pixels that geometries select, in one pass over the blocks of a cube.
 
 Each block is visited once. Geometries within one block are finished there; of the others each block hands on what is
-needed to finish them: partial sums for statistics that can be combined, else the values of their pixels.
+needed to finish them: partial sums for statistics that can be combined, else the values of their pixels, which wait
+in files where they are many (:mod:`.gathered`).
 """
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import dask.array as da
@@ -19,6 +22,7 @@ import shapely
 import xarray as xr
 from dask.highlevelgraph import HighLevelGraph
 
+from openeo_backend.cube import gathered, memory
 from openeo_backend.cube.blocks import Bound, Function, reduced
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.dimension import Dimension
@@ -26,16 +30,19 @@ from openeo_backend.cube.geometry import project
 from openeo_backend.cube.grid import horizontal, need_crs, step
 from openeo_backend.cube.inside import Selection, select_each, turned
 from openeo_backend.cube.moments import Moments, Statistic, measure_zones, statistic_of
-from openeo_backend.cube.pixels import PixelArray, valid
+from openeo_backend.cube.pixels import PixelArray, float_type, valid
 from openeo_backend.cube.results import store
 from openeo_backend.cube.storage import Storage
+from openeo_backend.errors import OpenEOError
 from openeo_backend.graph import trace
 
 #: Labels of the dimension that tells how many pixels there are.
 COUNTS = ("value", "total_count", "valid_count")
 
 
-def aggregate(cube: Cube, zones: Cube, function: Function, counts: str | None = None) -> Cube:
+def aggregate(
+    cube: Cube, zones: Cube, function: Function, counts: str | None = None, scratch: Callable[[], Path] | None = None
+) -> Cube:
     """The vector cube of `function(PixelArray of the selected pixels)` for each geometry of `zones`.
 
     Dimensions: the geometry dimension of `zones`, then those of `cube` without x and y, then `counts`, if it is given,
@@ -43,14 +50,23 @@ def aggregate(cube: Cube, zones: Cube, function: Function, counts: str | None = 
     counts of 0.
 
     :param cube: raster cube.
+    :param scratch: makes a folder for pixels of large geometries.
+    :raises OpenEOError: ProcessGraphComplexity for a geometry of which one plane does not fit into memory.
     """
     x, y = horizontal(cube)
     others = [name for name in cube.names if name not in (x.name, y.name)]
     data = cube.data.transpose(y.name, x.name, *others).data
     source = Storage.of(cube)
     target = reduced(function, source)
-    work = _Work(function, _combinable(function, source), source, target, counts is not None)
+    statistic = _combinable(function, source)
     places = Places.of(cube, zones.geometries())
+    folder = None
+    if statistic is None and isinstance(data, da.Array):
+        pixels = places.most()
+        _refuse_larger(pixels, source)
+        size = pixels * math.prod(data.shape[2:]) * data.dtype.itemsize
+        folder = scratch() if scratch is not None and size > gathered.IN_MEMORY else None
+    work = _Work(function, statistic, source, target, counts is not None, folder)
     size = len(zones.labels(zones.of_type("geometry")[0].name))
     values = _lazy(data, work, places, size) if isinstance(data, da.Array) else _at_once(data, work, places, size)
     return _vector_cube(cube, zones, others, values, work, counts)
@@ -61,6 +77,18 @@ def _combinable(function: Function, source: Storage) -> Statistic | None:
     if source.boolean or source.dtype.kind not in "iuf" or not isinstance(function, Bound):
         return None
     return statistic_of(function)
+
+
+def _refuse_larger(pixels: int, source: Storage) -> None:
+    size = pixels * (source.dtype.itemsize + float_type(source.dtype).itemsize)
+    if source.dtype.kind != "O" and size > memory.planned():
+        raise OpenEOError(
+            "ProcessGraphComplexity",
+            f"One geometry has {pixels:,} pixels, which take {math.ceil(size / 1e6):,} MB at a time for this reducer; "
+            f"there are {memory.planned() // 10**6:,} MB.",
+            hint="Use mean, sum, min, max, count, sd or variance, smaller geometries, a coarser resolution, or more "
+            "memory (the job option 'memory').",
+        )
 
 
 # -- which block concerns which geometry ------------------------------------------------------------------
@@ -90,6 +118,14 @@ class Places:
             geometries, which = turned(geometries, xs)
             ids = ids[which]
         return cls(ys, xs, (abs(step(cube, x) or 0.0), abs(step(cube, y) or 0.0)), geometries, ids)
+
+    def most(self) -> int:
+        """Pixels of the cube that the largest geometry covers, about."""
+        area = self.sizes[0] * self.sizes[1]
+        if not (len(self.ids) and len(self.ys) and len(self.xs) and area):
+            return 0
+        edges = (self.xs.min(), self.ys.min(), self.xs.max(), self.ys.max())
+        return int(shapely.area(shapely.clip_by_rect(self.geometries, *edges)).max() / area)
 
     def touched(self, rows: Sequence[slice], columns: Sequence[slice]) -> dict[tuple[int, int], np.ndarray]:
         """Positions of the geometries that may select pixels, by block."""
@@ -131,15 +167,6 @@ class _Rows:
 
 
 @dataclass(frozen=True, eq=False)
-class _Pixels:
-    """Values of the selected pixels (pixels, other dimensions), geometry by geometry."""
-
-    ids: np.ndarray
-    starts: np.ndarray
-    values: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
 class _Work:
     """What is computed for each geometry."""
 
@@ -148,6 +175,7 @@ class _Work:
     source: Storage
     target: Storage
     counting: bool
+    folder: Path | None
 
     def block(self, values: np.ndarray, selection: Selection, groups: Mapping[Any, np.ndarray]) -> dict[Any, Any]:
         """Of one block (rows, columns, others), the parts of the geometries of each group, finished in group None.
@@ -161,36 +189,30 @@ class _Work:
             if self.statistic is not None:
                 part: Any = measure_zones(flat, selection, chosen, self.source, self.statistic)
             else:
-                part = self._gather(flat, selection, chosen)
+                part = gathered.gather(flat, selection, chosen, None if name is None else self.folder)
             found[name] = self.finish([part]) if name is None else part
         return found
-
-    def _gather(self, flat: np.ndarray, selection: Selection, chosen: np.ndarray) -> _Pixels:
-        pieces = [flat[selection.pixels[selection.starts[i] : selection.starts[i + 1]]] for i in chosen]
-        starts = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces], dtype=int)])
-        values = np.concatenate(pieces) if pieces else flat[:0]
-        return _Pixels(selection.ids[chosen], starts, values)
 
     def finish(self, parts: Sequence[Any]) -> _Rows:
         """The results of all geometries in `parts`, which hold all that blocks know of them."""
         if self.statistic is not None:
             return self._finish_moments(parts)
-        pieces: dict[int, list[np.ndarray]] = defaultdict(list)
-        for part in cast(Sequence[_Pixels], parts):
-            for position, id in enumerate(part.ids.tolist()):
-                pieces[id].append(part.values[part.starts[position] : part.starts[position + 1]])
-        ids = np.array(sorted(pieces), int)
-        others = parts[0].values.shape[1:] if parts else ()
-        out = self.target.empty((len(ids), *others))
+        return self._finish_pixels(parts)
+
+    def _finish_pixels(self, parts: Sequence[gathered.Gathered]) -> _Rows:
+        ids = np.unique(np.concatenate([part.ids for part in parts])) if parts else np.empty(0, int)
+        out = self.target.empty((len(ids), *(parts[0].others if parts else ())))
         counts = np.zeros((*out.shape, 2), int) if self.counting else None
-        for row, id in enumerate(ids.tolist()):
-            found = pieces[id][0] if len(pieces[id]) == 1 else np.concatenate(pieces[id])
-            opened = self.source.open(found)
-            with np.errstate(all="ignore"):
-                store(self.function(PixelArray(opened)), out[row, ...], self.target, False)
-            if counts is not None:
-                counts[row, ..., 0] = len(found)
-                counts[row, ..., 1] = np.count_nonzero(valid(opened), axis=0)
+        for row, (count, planes) in enumerate(gathered.join(parts)):
+            for place, found in planes:
+                opened, into = self.source.open(found), (slice(row, row + 1), *place)
+                with np.errstate(all="ignore"):
+                    store(self.function(PixelArray(opened)), out[into][0, ...], self.target, False)
+                if counts is not None:
+                    counts[into][0, ..., 0] = count
+                    counts[into][0, ..., 1] = np.count_nonzero(valid(opened), axis=0)
+        for part in parts:
+            part.forget()
         return _Rows(ids, out, counts)
 
     def _finish_moments(self, parts: Sequence[Moments]) -> _Rows:

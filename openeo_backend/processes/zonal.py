@@ -10,12 +10,19 @@ from openeo_backend.cube.grid import horizontal, need_crs
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.callback import Callback
 from openeo_backend.graph.effects import Effect, Narrow
+from openeo_backend.processes.environment import Env
 from openeo_backend.processes.registry import process
 
 
 @process("aggregate_spatial", effect=Effect(spatial=Narrow("geometries", alone=True)))
 def aggregate_spatial(
-    data: Cube, geometries: Any, reducer: Callback, target_dimension: str | None = None, context: Any = None
+    data: Cube,
+    geometries: Any,
+    reducer: Callback,
+    target_dimension: str | None = None,
+    context: Any = None,
+    *,
+    env: Env,
 ) -> Cube:
     """The vector cube of `reducer(data, context)` of the pixels that each geometry selects.
 
@@ -34,4 +41,5 @@ def aggregate_spatial(
             f"A dimension '{target_dimension}' already exists. There are: {', '.join(data.names)}.",
             hint="Choose another name for 'target_dimension'.",
         )
-    return zonal.aggregate(data, zones, blocks.bind(reducer, "data", context=context), target_dimension)
+    function = blocks.bind(reducer, "data", context=context)
+    return zonal.aggregate(data, zones, function, target_dimension, env.scratch)

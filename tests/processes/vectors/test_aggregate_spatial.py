@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from vector_support import (
     X0,
     Y0,
     callback,
+    environment,
     gathered,
     geojson,
     nothing_computed,
@@ -28,6 +31,8 @@ from vector_support import (
     values,
 )
 
+from openeo_backend.cube import gathered as waiting
+from openeo_backend.cube import memory
 from openeo_backend.errors import OpenEOError
 
 Call = Callable[..., Any]
@@ -103,6 +108,41 @@ def test_statistics_of_polygons(call: Call, statistic: str, make: Any) -> None:
         assert found.is_lazy == (chunks is not None)
         assert found.data.dtype == np.float32
         np.testing.assert_allclose(values(found), wanted, rtol=2e-4, err_msg=f"{statistic} {chunks}")
+
+
+def test_pixels_of_large_geometries_wait_in_files(call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(waiting, "IN_MEMORY", 100)
+    data = numbers()
+    written = []
+    write = waiting._write
+    monkeypatch.setattr(waiting, "_write", lambda *arguments: written.append(write(*arguments)) or written[-1])
+    for chunks in ((2, 3, 16, 16), (1, 1, 7, 48)):
+        found = call(
+            "aggregate_spatial",
+            data=raster(data, chunks=chunks),
+            geometries=geojson(shapes()),
+            reducer=callback("median"),
+            target_dimension="counts",
+            env=environment(tmp_path, {}),
+        )
+        there = values(found)
+        np.testing.assert_allclose(there[..., 0], expected(data, np.median), rtol=1e-6)
+        totals = [members(shape).sum() for shape in shapes()]
+        np.testing.assert_array_equal(there[..., 1], np.broadcast_to(np.reshape(totals, (-1, 1, 1)), (6, 2, 3)))
+        valid = [(~np.isnan(data[:, :, members(shape)])).sum(axis=2) for shape in shapes()]
+        np.testing.assert_array_equal(there[..., 2], valid)
+        assert written
+        assert not any(path.exists() for path in written)
+        written.clear()
+
+
+def test_a_geometry_of_which_a_plane_does_not_fit_is_refused_with_numbers(call: Call) -> None:
+    arguments = {"data": raster(numbers(), chunks=(2, 3, 16, 16)), "geometries": geojson(shapes())}
+    with dask.config.set({memory.CONFIG: memory.BASE_MB}):
+        with pytest.raises(OpenEOError, match=r"One geometry has [\d,]+ pixels, .* there are 0 MB") as raised:
+            call("aggregate_spatial", **arguments, reducer=callback("median"))
+        assert raised.value.code == "ProcessGraphComplexity"
+        assert call("aggregate_spatial", **arguments, reducer=callback("mean")).is_lazy
 
 
 @pytest.mark.parametrize("make", [callback, gathered])
