@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import geopandas as gpd
 import numpy as np
@@ -104,6 +104,8 @@ class Cube:
     No-data: floating point data use NaN, and `nodata` is None. Integer and boolean data hold `nodata` where a
     value is missing; `nodata` None means that nothing is missing. Object dtype holds None.
     """
+
+    subtype: ClassVar[str] = "datacube"
 
     data: xr.DataArray
     """The values, with a coordinate per dimension."""

@@ -20,6 +20,7 @@ import numpy as np
 from openeo_backend.cube import ternary
 from openeo_backend.cube.pixels import PixelArray, float_type, is_number
 from openeo_backend.cube.storage import Storage
+from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.callback import Callback
 from openeo_backend.graph.nodes import FromNode, FromParameter, Graph, Node
 
@@ -355,6 +356,10 @@ def _call(node: Node, callback: Callback, values: Mapping[str, Any], parameters:
         return rule(process.implementation, arguments)
     if process.wants_env or any(isinstance(value, Graph) for value in node.arguments.values()):
         raise Unfit
+    try:
+        process.admit(arguments)
+    except OpenEOError:
+        raise Unfit from None
     return process.implementation(**arguments)
 
 

@@ -21,6 +21,7 @@ import pandas as pd
 
 from openeo_backend.cube.blank import blank
 from openeo_backend.errors import OpenEOError
+from openeo_backend.graph.schema import describe as describe
 
 
 class LabeledList(list[Any]):
@@ -83,22 +84,6 @@ def to_float(value: int | float) -> float:
 def refuse(parameter: str, reason: str, hint: str | None = None) -> OpenEOError:
     """The error for an argument that its process cannot take."""
     return OpenEOError("ProcessParameterInvalid", f"The value passed for parameter '{parameter}' {reason}.", hint=hint)
-
-
-def describe(value: Any) -> str:
-    """What a value is, in the words of error messages."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool | str | int | float):
-        text = repr(value)
-        return text if len(text) <= 60 else f"{text[:57]}..."
-    if isinstance(value, list | tuple | PixelArray):
-        return f"an array of {len(value)} elements"
-    if isinstance(value, dict):
-        return "an object"
-    if isinstance(value, np.ndarray | np.generic):
-        return f"pixels of type {value.dtype}"
-    return f"a {type(value).__name__}"
 
 
 def elements(data: Any, parameter: str = "data") -> PixelArray | list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from openeo_backend.graph.nodes import Graph
 
@@ -51,6 +51,8 @@ class Callback:
     Calling it evaluates the graph with the given parameters (`x`, `data`, `context` ...) before those of the
     surrounding scopes, and returns the value of its result node. Each call is evaluated afresh.
     """
+
+    subtype: ClassVar[str] = "process-graph"
 
     graph: Graph
     scope: Scope

@@ -26,8 +26,8 @@ class Process(Protocol):
     wants_env: bool
     optional: frozenset[str]
 
-    def check(self, arguments: Mapping[str, Any]) -> None:
-        """Refuse arguments of the wrong kind that a graph tells only when it runs."""
+    def admit(self, arguments: dict[str, Any]) -> None:
+        """Refuse arguments of the wrong kind that a graph tells only when it runs; bring the others into form."""
 
 
 def evaluate(graph: Graph, processes: Processes, scope: Scope, env: Surroundings | None) -> Any:
@@ -68,7 +68,7 @@ def _call(node: Node, processes: Processes, values: Mapping[str, Any], scope: Sc
 
     resolved = {name: _resolve(value, values, scope, call_graph, processes) for name, value in node.arguments.items()}
     arguments = {name: value for name, value in resolved.items() if value is not None or name not in process.optional}
-    process.check(arguments)
+    process.admit(arguments)
     if process.wants_env:
         arguments["env"] = here
     return process.implementation(**arguments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 #: Classes of values that hold no references: looked at first, since most values are of these.
 PLAIN = frozenset({str, int, float, bool, type(None)})
@@ -60,6 +60,8 @@ class Node:
 @dataclass(frozen=True, eq=False)
 class Graph:
     """Nodes in an order in which each comes after the nodes it refers to."""
+
+    subtype: ClassVar[str] = "process-graph"
 
     nodes: Mapping[str, Node]
     result: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -28,6 +28,8 @@ class Estimator(Protocol):
 @dataclass(frozen=True, eq=False)
 class Model:
     """A trained estimator, and what it was trained on."""
+
+    subtype: ClassVar[str] = "ml-model"
 
     estimator: Any
     """A fitted scikit-learn estimator; it predicts in the calling thread only."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from openeo_backend.cube import Cube
 from openeo_backend.errors import OpenEOError
@@ -73,6 +73,8 @@ class Saved:
 @dataclass(frozen=True, eq=False)
 class StacResource:
     """The STAC Collection of a saved result, which is made when the result is written."""
+
+    subtype: ClassVar[str] = "stac"
 
     saved: Saved
     changes: tuple[Mapping[str, Any], ...] = ()

@@ -11,7 +11,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
 from types import ModuleType
@@ -20,30 +20,14 @@ from typing import Any
 from openeo_pg_parser_networkx.process_registry import Process, ProcessRegistry
 
 from openeo_backend import processes
-from openeo_backend.cube import Cube
-from openeo_backend.cube.pixels import PixelArray, describe, is_pixels, refuse
-from openeo_backend.graph.check import OPERANDS
+from openeo_backend.cube.arguments import others, refused
 from openeo_backend.graph.effects import BLOCKED, Effect
+from openeo_backend.graph.schema import Rule, Schema, of_parameter, schemas_of, types_of
 from openeo_backend.processes import specs
 
 ENTRY_POINTS = "openeo_backend.processes"
 
 Function = Callable[..., Any]
-
-#: What JSON calls the values of a class.
-_JSON_TYPES: Mapping[type, str] = {
-    type(None): "null",
-    bool: "boolean",
-    int: "integer",
-    float: "number",
-    str: "string",
-    list: "array",
-    dict: "object",
-}
-
-
-#: Types of parameters that pixels of numbers may be given to.
-_OF_PIXELS = frozenset({"number", "integer", "boolean", "array", "object"})
 
 
 @dataclass(frozen=True)
@@ -67,45 +51,76 @@ class Implementation(Process):
     """Optional parameters that do not allow null: null is the same as leaving them out."""
 
     requires: str | None = None
-    cubes: frozenset[str] = frozenset()
-    """Parameters that take data cubes and nothing else: those that the function annotates as such."""
-    kinds: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """The types of JSON values that parameters take, for those that do not take all."""
 
-    callbacks: frozenset[str] = frozenset()
-    """Parameters that take process graphs and nothing else."""
+    @cached_property
+    def rules(self) -> Mapping[str, Rule]:
+        """What each parameter takes, by its specification.
 
-    flags: frozenset[str] = frozenset()
-    """Options that are true or false, and the same for all pixels."""
+        A function that annotates a parameter with `Any` looks itself at what it is given (:func:`others`).
+        """
+        return self._rules(self.spec.get("parameters", ()))
 
-    def check(self, arguments: Mapping[str, Any]) -> None:
-        """Refuse JSON values of types that the specification does not name, and what is no cube where only cubes go.
+    @cached_property
+    def _admitted(self) -> Mapping[str, Rule]:
+        """What each parameter takes of values that only running tells.
+
+        Processes look themselves at bounds of numbers and at elements that are the same: specifications name
+        exceptions for many of them.
+        """
+        return self._rules(map(_unbounded, self.spec.get("parameters", ())))
+
+    def _rules(self, parameters: Iterable[Mapping[str, Any]]) -> Mapping[str, Rule]:
+        taken = inspect.signature(self.implementation).parameters
+        return {p["name"]: of_parameter(p, others(_is_open(taken[p["name"]].annotation))) for p in parameters}
+
+    @cached_property
+    def _whole(self) -> frozenset[str]:
+        """Parameters that take integers, or arrays of integers, and no other numbers."""
+        found = {parameter["name"]: _numbers(schemas_of(parameter)) for parameter in self.spec.get("parameters", ())}
+        return frozenset(name for name, types in found.items() if "integer" in types and "number" not in types)
+
+    def admit(self, arguments: dict[str, Any]) -> None:
+        """Refuse values of kinds that parameters do not take; whole numbers become integers where only those go.
 
         Constants were checked before; the values of other nodes and of parameters are known only now.
 
         :raises OpenEOError: ProcessParameterInvalid.
         """
-        for name, allowed in self.kinds.items():
-            value = arguments.get(name, allowed)
-            kind = _JSON_TYPES.get(value.__class__)
-            if kind is None and name in self.flags and is_pixels(value):
-                raise refuse(
-                    name, f"must be of the type boolean, but is {describe(value)}", "It is one for all pixels."
-                )
-            if kind is None and _is_numeric(value) and not allowed & _OF_PIXELS:
-                raise refuse(name, f"must be of the type {' or '.join(sorted(allowed))}, but is {describe(value)}")
-            if kind is not None and kind not in allowed and not _is_whole(value, allowed):
-                expected = " or ".join(sorted(allowed - {"integer"} if "number" in allowed else allowed))
-                raise refuse(name, f"must be of the type {expected}, but is {describe(value)}")
-        for name in self.callbacks & arguments.keys():
-            value = arguments[name]
-            if value is not None and not callable(value):
-                raise refuse(name, f"must be a process graph, but is {describe(value)}")
-        for name in self.cubes & arguments.keys():
-            value = arguments[name]
-            if not isinstance(value, Cube):
-                hint = "Inside of callbacks use processes of numbers or arrays." if is_pixels(value) else None
-                raise refuse(name, f"must be a data cube, but is {describe(value)}", hint)
+        rules = self._admitted
+        for name, value in arguments.items():
+            if not rules[name].fits(value):
+                raise refused(name, rules[name].why(value), rules[name], value)
+        for name in self._whole & arguments.keys():
+            arguments[name] = _integers(arguments[name])
+
+
+def _is_open(annotation: Any) -> bool:
+    return annotation in (Any, "Any", inspect.Parameter.empty) or "PixelArray" in str(annotation)
+
+
+def _unbounded(schema: Any) -> Any:
+    """A parameter or schema without the keywords that processes look at themselves."""
+    if isinstance(schema, list):
+        return [_unbounded(entry) for entry in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    left = ("minimum", "maximum", "uniqueItems")
+    return {name: _unbounded(value) for name, value in schema.items() if name not in left}
+
+
+def _numbers(schemas: list[Schema]) -> frozenset[str]:
+    """The types that schemas, and the items of arrays in them, name."""
+    found = frozenset[str]().union(*map(types_of, schemas))
+    items = [schema["items"] for schema in schemas if isinstance(schema.get("items"), Mapping)]
+    return found | _numbers(items) if items else found
+
+
+def _integers(value: Any) -> Any:
+    if value.__class__ is float:
+        return int(value)
+    if value.__class__ is list and any(entry.__class__ in (float, list) for entry in value):
+        return [_integers(entry) for entry in value]
+    return value
 
 
 def process(
@@ -142,47 +157,8 @@ def _families() -> list[ModuleType]:
     return [import_module(module.name) for module in found if not module.ispkg]
 
 
-def _types(parameter: Mapping[str, Any]) -> frozenset[str]:
-    """The types of JSON values that a parameter takes; empty where it takes all, and for cubes: they are no JSON."""
-    schemas = parameter.get("schema", {})
-    found: set[str] = set()
-    for schema in schemas if isinstance(schemas, list) else [schemas]:
-        types = schema.get("type")
-        if types is None or schema.get("subtype") == "datacube":
-            return frozenset()
-        found.update(types if isinstance(types, list) else [types])
-    if "number" in found:
-        found.add("integer")
-    if parameter.get("optional") or parameter["name"] in OPERANDS:
-        found.add("null")
-    return frozenset(found)
-
-
-def _is_callback(parameter: Mapping[str, Any]) -> bool:
-    schemas = parameter.get("schema", {})
-    schemas = schemas if isinstance(schemas, list) else [schemas]
-    return any(schema.get("subtype") == "process-graph" for schema in schemas) and all(
-        schema.get("subtype") == "process-graph" or schema.get("type") == "null" for schema in schemas
-    )
-
-
-def _is_numeric(value: Any) -> bool:
-    """Whether a value is pixels of numbers."""
-    values = value.values if isinstance(value, PixelArray) else value
-    return is_pixels(values) and values.dtype.kind in "biuf"
-
-
-def _is_whole(value: Any, allowed: frozenset[str]) -> bool:
-    return "integer" in allowed and isinstance(value, float) and value.is_integer()
-
-
 def _nullable(parameter: Mapping[str, Any]) -> bool:
-    schemas = parameter.get("schema", {})
-    for schema in schemas if isinstance(schemas, list) else [schemas]:
-        types = schema.get("type")
-        if types is None or "null" in (types if isinstance(types, list) else [types]):
-            return True
-    return False
+    return any("null" in (types_of(schema) or ("null",)) for schema in schemas_of(parameter))
 
 
 class Registry:
@@ -241,12 +217,6 @@ class Registry:
             wants_env="env" in parameters,
             optional=frozenset(p["name"] for p in spec.get("parameters", ()) if p.get("optional") and not _nullable(p)),
             requires=mark.requires,
-            cubes=frozenset(name for name, taken in parameters.items() if taken.annotation in (Cube, "Cube")),
-            kinds={p["name"]: types for p in spec.get("parameters", ()) if (types := _types(p))},
-            callbacks=frozenset(p["name"] for p in spec.get("parameters", ()) if _is_callback(p)),
-            flags=frozenset(
-                p["name"] for p in spec.get("parameters", ()) if p.get("optional") and _types(p) == {"boolean", "null"}
-            ),
         )
         if mark.hidden:
             self._hidden.add(mark.id)

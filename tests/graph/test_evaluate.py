@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ class Entry:
     wants_env: bool = False
     optional: frozenset[str] = frozenset()
 
-    def check(self, arguments: Mapping[str, Any]) -> None:
+    def admit(self, arguments: dict[str, Any]) -> None:
         """Takes everything."""
 
 

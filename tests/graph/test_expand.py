@@ -22,7 +22,7 @@ class Entry:
     wants_env: bool = False
     optional: frozenset[str] = frozenset()
 
-    def check(self, arguments: Mapping[str, Any]) -> None:
+    def admit(self, arguments: dict[str, Any]) -> None:
         """Takes everything."""
 
 

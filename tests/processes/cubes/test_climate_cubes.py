@@ -76,7 +76,7 @@ def test_data_must_span_the_period(call: Call) -> None:
         call("climatological_normal", data=cube, period="month")
     with pytest.raises(OpenEOError, match="first and a last year"):
         call("climatological_normal", data=cube, period="month", climatology_period=[2001, 2000])
-    with pytest.raises(OpenEOError, match="none of"):
+    with pytest.raises(OpenEOError, match="must be one of"):
         call("climatological_normal", data=cube, period="week", climatology_period=[2000, 2001])
 
 
