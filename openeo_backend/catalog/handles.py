@@ -176,6 +176,16 @@ def check(file: Any, layer: Layer) -> CRS:
 
     :raises OpenEOError: AssetUnreadable, saying in what the file differs.
     """
+    if not isinstance(file, Raster):
+        return _checked(file, layer)
+    known, crs = file.agrees.get(layer.index, (None, None))  # blocks of a cube ask again and again
+    if known is not layer or crs is None:
+        crs = _checked(file, layer)
+        file.agrees[layer.index] = layer, crs
+    return crs
+
+
+def _checked(file: Any, layer: Layer) -> CRS:
     if file.crs is None:
         raise unreadable(layer, "the file has no georeference")
     if layer.kind is None:

@@ -40,6 +40,8 @@ class Raster:
         self.block_shapes: tuple[tuple[int, int], ...] = tuple(file.block_shapes)
         self.interleaving = file.interleaving
         self.tiles = tiles
+        self.agrees: dict[int, tuple[object, CRS]] = {}
+        """By band: the metadata with which it was compared last, and the reference system."""
         self._crs = file.crs
         self._file = file
         if tiles is not None:

@@ -200,7 +200,7 @@ class BlockReader:
     def _match(self, file: Any, layer: Layer, block: _Block) -> lookup.Lookup | None:
         """Where a file's pixels lie in a block."""
         crs = check(file, layer)
-        key = (crs, file.transform, file.shape)
+        key = (str(crs), file.transform, file.shape)  # whose hash is at hand
         with block.lock:
             if key not in block.found:
                 block.found[key] = lookup.find(block.grid, file.transform, file.shape, crs)

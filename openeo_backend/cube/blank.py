@@ -31,10 +31,26 @@ def put(values: np.ndarray, mask: np.ndarray, value: Any) -> None:
     kernel(values.reshape(-1).view(unsigned), np.ascontiguousarray(mask).reshape(-1), bits, unsigned(0))
 
 
+def replaced(values: np.ndarray, truth: np.ndarray, value: Any) -> np.ndarray:
+    """The numbers with `value` where truth values (bytes of the same shape) are 1, C-contiguous."""
+    unsigned = _UNSIGNED[values.dtype.itemsize]
+    kernel = compile_loop(_choose)
+    if kernel is None:
+        out = np.array(values, order="C")
+        np.copyto(out, value, where=truth == 1)
+        return out
+    out = np.empty(values.shape, values.dtype)
+    bits = np.array([value], values.dtype).view(unsigned)[0]
+    given, chosen = (np.ascontiguousarray(array).reshape(-1) for array in (values, truth))
+    kernel(given.view(unsigned), chosen, bits, out.reshape(-1).view(unsigned))
+    return out
+
+
 def warm() -> None:
     """Compile, or load what was compiled before, so that children of this process need not."""
     for dtype in ("uint8", "uint16", "float32"):
         put(np.zeros(1, dtype), np.zeros(1, bool), 0)
+        replaced(np.zeros(1, dtype), np.zeros(1, "uint8"), 0)
 
 
 def _put(bits: np.ndarray, mask: np.ndarray, value: Any, zero: Any) -> None:
@@ -42,3 +58,9 @@ def _put(bits: np.ndarray, mask: np.ndarray, value: Any, zero: Any) -> None:
     for i in range(bits.size):
         chosen = zero - bits.dtype.type(mask[i])
         bits[i] = (bits[i] & ~chosen) | (chosen & value)
+
+
+def _choose(bits: np.ndarray, truth: np.ndarray, value: Any, out: np.ndarray) -> None:
+    for i in range(bits.size):
+        kept = bits[i]
+        out[i] = value if truth[i] == 1 else kept

@@ -271,7 +271,9 @@ class Bound:
         length = self.shape[axis]
         rows = max(1, STRIP * length // self.values)
         parts = (slice(start, min(start + rows, length)) for start in range(0, length, rows))
-        return _joined(self.shape, axis, parts, lambda part, _: self.part(axis, part), out)
+        if out is None and self.program is not None and isinstance(self.step, Flattening):
+            out = np.empty(self.shape, self.step.target.dtype)
+        return _joined(self.shape, axis, parts, lambda part, target: self.part(axis, part, target), out)
 
     @property
     def values(self) -> int:
@@ -287,11 +289,14 @@ class Bound:
                 return False
         return True
 
-    def part(self, axis: int | None, place: slice) -> np.ndarray:
-        """The values in a part along an axis of the result; None: all of them."""
+    def part(self, axis: int | None, place: slice, out: np.ndarray | None = None) -> np.ndarray:
+        """The values in a part along an axis of the result; None: all of them.
+
+        :param out: see :meth:`run`.
+        """
         if self.program is not None:
             try:
-                return self.program(*(self._leaf(leaf.path, axis, place) for leaf in self.program.leaves))
+                return self.program(*(self._leaf(leaf.path, axis, place) for leaf in self.program.leaves), out=out)
             except (Unfit, OpenEOError):
                 pass  # the general way gives the result, or says where the mistake is
         return self.call(*(self._input(number, axis, place) for number in range(len(self.inputs))))

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from openeo_backend.cube import ternary
+from openeo_backend.cube.order import INTEGERS
 from openeo_backend.cube.pixels import PixelArray, float_type, is_number
 from openeo_backend.cube.storage import Storage
 from openeo_backend.errors import OpenEOError
@@ -42,14 +44,27 @@ class Value:
     """Truth values as bytes, instead of floats."""
     stored: bool = False
     """All numbers are ones that the cube has stored, so that they fit into its type."""
+    integers: Storage | None = None
+    """How the values are stored, where they are small integers, instead of floats."""
     array: bool = False
     """An openEO array, its elements on the first axis."""
     labels: tuple[Any, ...] | None = None
+    into: Callable[..., None] | None = None
+    """The same function that puts the result into an array, which is its first argument."""
 
     def then(self, function: Function, *others: Any, **changes: Any) -> Value:
         """What a function makes of this value and others; of the same kind but for the changes."""
-        kept = {"truth": self.truth, "stored": self.stored, "array": self.array, "labels": self.labels}
+        kept = {name: getattr(self, name) for name in ("truth", "stored", "integers", "array", "labels")}
         return Value(function, (self, *others), **(kept | changes))
+
+    @cached_property
+    def floats(self) -> Value:
+        """The same with floats instead of integers."""
+        storage = self.integers
+        if storage is None:
+            return self
+        target = float_type(storage.dtype)
+        return self.then(lambda block: ternary.numbers(block, storage.nodata, target), integers=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +107,12 @@ def load(leaf: Leaf, storage: Storage) -> Value:
         return leaf
     if dtype.kind not in "iu" or dtype.itemsize > 4:
         raise Unfit
-    target, nodata = float_type(dtype), storage.nodata
-    return Value(lambda block: ternary.numbers(block, nodata, target), (leaf,), stored=True)
+    whole = Value(_as_it_is, (leaf,), stored=True, integers=storage)
+    return whole if dtype in INTEGERS else whole.floats
+
+
+def _as_it_is(block: np.ndarray) -> np.ndarray:
+    return block
 
 
 def _as_truth(block: np.ndarray) -> np.ndarray:
@@ -103,7 +122,7 @@ def _as_truth(block: np.ndarray) -> np.ndarray:
 def numeric(value: Value) -> Value:
     """Truth values as the numbers 0 and 1."""
     if not value.truth:
-        return value
+        return value.floats
     return Value(lambda truth: ternary.numbers(truth, ternary.NULL, np.dtype("float32")), (value,), array=value.array)
 
 
@@ -126,14 +145,22 @@ def close(value: Value, target: Storage) -> Value:
     if target.dtype.kind == "b":
         return value.then(_as_booleans)
     if target.dtype.kind == "f":
-        return value.then(lambda numbers: _of_type(numbers, target.dtype))
-    return value.then(lambda numbers: _as_integers(numbers, target))
+        return _typed(value.floats, target.dtype)
+    if value.integers == target:
+        return value
+    return value.floats.then(lambda numbers: _as_integers(numbers, target))
 
 
 def _as_booleans(truth: np.ndarray) -> np.ndarray:
     if (truth == ternary.NULL).any():
         raise Unfit
     return truth.view(bool)
+
+
+def _typed(value: Value, dtype: np.dtype) -> Value:
+    if value.into is None:
+        return value.then(lambda numbers: _of_type(numbers, dtype))
+    return replace(value, function=lambda *inputs: _of_type(value.function(*inputs), dtype))
 
 
 def _of_type(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -155,6 +182,10 @@ def _as_integers(numbers: np.ndarray, target: Storage) -> np.ndarray:
 
 Rule = Callable[[Function, Mapping[str, Any]], Value]
 """The operation for a process and its arguments (values and constants, at least one value)."""
+
+Whole = Callable[..., np.ndarray | None]
+"""What a reducer makes of integers (elements first), the one that is null (or None), and its other arguments; None
+where it needs floats."""
 
 
 def flat(rule: Rule) -> Callable[[Function], Function]:
@@ -195,8 +226,19 @@ def compared(ufunc: np.ufunc, x: Any, y: Any) -> Value:
         # Types that integers are compared in hold more digits than the floats here.
         if not isinstance(operand, Value) and not (is_number(operand) and float(np.float32(operand)) == operand):
             raise Unfit
+    storage = next((operand.integers for operand in (x, y) if isinstance(operand, Value) and not operand.array), None)
+    fixed = [operand for operand in (x, y) if not isinstance(operand, Value)]
+    if storage is not None and len(fixed) == 1 and _is_one_of(fixed[0], storage.dtype):
+        stored = tuple(operand if isinstance(operand, Value) else storage.dtype.type(operand) for operand in (x, y))
+        return Value(lambda a, b: ternary.compare(ufunc, a, b, storage.nodata), stored, truth=True)
     operands = tuple(_number(operand) for operand in (x, y))
     return Value(lambda a, b: ternary.compare(ufunc, a, b), operands, truth=True)
+
+
+def _is_one_of(number: float, dtype: np.dtype) -> bool:
+    """Whether an integer type has a number."""
+    limits = np.iinfo(dtype)
+    return float(number).is_integer() and limits.min <= number <= limits.max
 
 
 def logical(function: Callable[..., np.ndarray], *names: str) -> Rule:
@@ -214,7 +256,7 @@ def truth(operand: Any) -> Value:
     """An operand as truth values."""
     if not isinstance(operand, Value) or operand.array:
         raise Unfit
-    return operand if operand.truth else Value(ternary.truths, (operand,), truth=True)
+    return operand if operand.truth else Value(ternary.truths, (operand.floats,), truth=True)
 
 
 def is_set(function: Function, arguments: Mapping[str, Any]) -> Value:
@@ -222,10 +264,11 @@ def is_set(function: Function, arguments: Mapping[str, Any]) -> Value:
     return truth(arguments["x"]).then(lambda v: (v == 1).view(np.uint8))
 
 
-def reducer(*, stored: bool = False, array: bool = False) -> Rule:
+def reducer(*, stored: bool = False, array: bool = False, whole: Whole | None = None) -> Rule:
     """A process that makes one number (or with `array` several) of the array `data`, whatever its other arguments.
 
     :param stored: the number is one of the elements.
+    :param whole: the same of integers as they are stored.
     """
 
     def rule(process: Function, arguments: Mapping[str, Any]) -> Value:
@@ -236,9 +279,21 @@ def reducer(*, stored: bool = False, array: bool = False) -> Rule:
         if any(isinstance(value, Value | Callback) for value in others.values()):
             raise Unfit
         reduced = _reduced_array if array else _reduced
-        return Value(lambda v: reduced(process, v, others), (data,), stored=stored and data.stored, array=array)
+        storage = data.integers
+        if whole is not None and storage is not None:
+            return Value(lambda v: _whole(whole, process, v, storage, others, reduced), (data,), array=array)
+        return Value(lambda v: reduced(process, v, others), (data.floats,), stored=stored and data.stored, array=array)
 
     return rule
+
+
+def _whole(
+    whole: Whole, process: Function, values: np.ndarray, storage: Storage, others: Mapping[str, Any], reduced: Function
+) -> Any:
+    found = whole(values, storage.nodata, **others) if len(values) else None
+    if found is None:
+        return reduced(process, ternary.numbers(values, storage.nodata, float_type(storage.dtype)), others)
+    return found
 
 
 def _reduced(process: Function, values: np.ndarray, others: Mapping[str, Any]) -> Any:
@@ -309,13 +364,29 @@ def stacked(parts: Sequence[Value]) -> Value:
     """Single values as the elements of an array."""
     if any(part.array or part.truth != parts[0].truth for part in parts):
         raise Unfit
-    stored = all(part.stored for part in parts)
-    return Value(lambda *rows: np.stack(rows), tuple(parts), truth=parts[0].truth, stored=stored, array=True)
+    if any(part.integers != parts[0].integers for part in parts):
+        parts = [part.floats for part in parts]
+    stored, integers = all(part.stored for part in parts), parts[0].integers
+    return Value(lambda *rows: np.stack(rows), tuple(parts), parts[0].truth, stored, integers, True, into=_stack_into)
+
+
+def _stack_into(out: np.ndarray, *rows: np.ndarray) -> None:
+    for target, row in zip(out, rows, strict=True):
+        target[...] = _of_type(row, out.dtype)
 
 
 def moved(value: Value, source: int, target: int) -> Value:
     """A value with an axis at another place."""
-    return value.then(lambda v: np.moveaxis(v, source, target), array=False, labels=None)
+    into = value.into
+    if into is None:
+        return value.then(lambda v: np.moveaxis(v, source, target), array=False, labels=None)
+    return replace(
+        value,
+        function=lambda *inputs: np.moveaxis(value.function(*inputs), source, target),
+        into=lambda out, *inputs: into(np.moveaxis(out, target, source), *inputs),
+        array=False,
+        labels=None,
+    )
 
 
 # -- callbacks -------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from openeo_backend.cube import fusion
-from openeo_backend.cube.blank import blank, put
+from openeo_backend.cube.blank import put, replaced
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.flat import Unfit, Value
 from openeo_backend.cube.storage import Storage, choose, floating
@@ -167,9 +167,7 @@ class _Blank(_Replace):
         values, mask = inputs
         if values.truth or not mask.truth:
             raise Unfit
-        return values.then(self._blanked, mask)
-
-    def _blanked(self, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        out = np.array(values, order="C")
-        blank(out, self._spread(mask == 1, values.shape))
-        return out
+        null: Any = values.integers.nodata if values.integers is not None else np.nan
+        if null is None:
+            values, null = values.floats, np.nan
+        return values.then(lambda v, truth: replaced(v, self._spread(truth, v.shape), null), mask)

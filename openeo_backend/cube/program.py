@@ -18,6 +18,7 @@ class Program:
         places: dict[Value, int] = {}
         self._place(result, places)
         self._result = places[result]
+        self._into = result.into
         self._forget()
 
     def _place(self, value: Value, places: dict[Value, int]) -> None:
@@ -50,9 +51,10 @@ class Program:
             constants = tuple(None if i is not None else c for i, c in zip(numbers, inputs, strict=True))
             self._steps[number] = (function, numbers, constants, tuple(last))
 
-    def __call__(self, *blocks: np.ndarray) -> np.ndarray:
+    def __call__(self, *blocks: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """The result for the blocks of the leaves.
 
+        :param out: where to put it; then this is what is returned, or not, where the result is made elsewhere.
         :raises Unfit: where values turn up that the operations do not know.
         """
         values: list[Any] = [None] * len(self._steps)
@@ -63,6 +65,9 @@ class Program:
                     values[number] = leaves[number]
                     continue
                 inputs = (c if i is None else values[i] for i, c in zip(numbers, constants, strict=True))
+                if number == self._result and self._into is not None and out is not None:
+                    self._into(out, *inputs)
+                    return out
                 values[number] = function(*inputs)
                 for used in last:
                     values[used] = None

@@ -25,13 +25,19 @@ def numbers(stored: np.ndarray, nodata: int | None, dtype: np.dtype) -> np.ndarr
     return out
 
 
-def compare(comparison: np.ufunc, x: Any, y: Any) -> np.ndarray:
-    """Truth values of a comparison of numbers, at least one of them an array; null where a number is."""
+def compare(comparison: np.ufunc, x: Any, y: Any, nodata: int | None = None) -> np.ndarray:
+    """Truth values of a comparison of numbers, at least one of them an array; null where a number is.
+
+    :param nodata: the integer that is null in arrays of integers.
+    """
     found = np.ascontiguousarray(comparison(x, y)).view(np.uint8)
     for operand in (x, y):
         if np.ndim(operand):
             same = np.ascontiguousarray(np.broadcast_to(operand, found.shape))
-            _run(_mark, same.reshape(-1), found.reshape(-1))
+            if same.dtype.kind == "f":
+                _run(_mark, same.reshape(-1), found.reshape(-1))
+            elif nodata is not None:
+                _run(_mark_stored, same.reshape(-1), same.dtype.type(nodata), found.reshape(-1))
         elif np.isnan(operand):
             found.fill(NULL)
     return found
@@ -85,6 +91,7 @@ def warm() -> None:
         return
     for kind in ("uint8", "int16", "uint16"):
         numbers(np.zeros(1, kind), 0, np.dtype("float32"))
+        compare(np.equal, np.zeros(1, kind), 0, 0)
     truth = truths(np.zeros(1, "float32"))
     for function in (both, either, differ):
         function(truth, truth)
@@ -102,6 +109,11 @@ def _numbers(stored: np.ndarray, nodata: Any, marked: bool, out: np.ndarray) -> 
 def _mark(values: np.ndarray, out: np.ndarray) -> None:
     for i in range(values.size):
         out[i] |= np.uint8(255) * np.uint8(values[i] != values[i])
+
+
+def _mark_stored(values: np.ndarray, nodata: Any, out: np.ndarray) -> None:
+    for i in range(values.size):
+        out[i] |= np.uint8(255) * np.uint8(values[i] == nodata)
 
 
 def _both(x: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from openeo_backend.cube.compiled import kernels
 from openeo_backend.formats.tiles import (
     TILE_BUDGET,
     Cutter,
@@ -71,6 +73,17 @@ class Chunking:
                 chunk = whole
             out.append((start, self.compress(np.ascontiguousarray(chunk))))
         return out
+
+
+def shuffled(chunk: np.ndarray) -> np.ndarray:
+    """The bytes of a contiguous array's numbers by their significance, as HDF5's filter lays them."""
+    size = chunk.dtype.itemsize
+    compiled = kernels("openeo_backend.formats.kernels") if size in (2, 4) and sys.byteorder == "little" else None
+    if compiled is None:
+        return np.ascontiguousarray(chunk.view("u1").reshape(-1, size).T)
+    out = np.empty((size, chunk.size), "u1")
+    (compiled.shuffle4 if size == 4 else compiled.shuffle2)(chunk.reshape(-1).view(f"u{size}"), out)
+    return out
 
 
 class Chunks:

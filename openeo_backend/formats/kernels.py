@@ -86,9 +86,33 @@ def predict(bits: Any, out: Any) -> None:
                 out[y, start + x] = np.uint8(row[x] >> shift) - np.uint8(row[x - 1] >> shift)
 
 
+@njit(nogil=True, cache=True, error_model="numpy")
+def shuffle4(bits: Any, out: Any) -> None:
+    """The bytes of 32 bit numbers by their significance, lowest first: (n) to (4, n)."""
+    first, second, third, fourth = out[0], out[1], out[2], out[3]
+    for i in range(bits.size):
+        number = bits[i]
+        first[i] = np.uint8(number)
+        second[i] = np.uint8(number >> np.uint32(8))
+        third[i] = np.uint8(number >> np.uint32(16))
+        fourth[i] = np.uint8(number >> np.uint32(24))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def shuffle2(bits: Any, out: Any) -> None:
+    """The same for 16 bit numbers."""
+    first, second = out[0], out[1]
+    for i in range(bits.size):
+        number = bits[i]
+        first[i] = np.uint8(number)
+        second[i] = np.uint8(number >> np.uint16(8))
+
+
 def warm() -> None:
     """Compile, or load what was compiled before, so that children of this process need not."""
     pixels = np.ones((1, 2, 2), "float32")
     measure(pixels[0], np.float32(0), False, pivot(pixels[0], np.float32(0), False))
     average(pixels, np.float32(0), False, np.empty((1, 1, 1), "float32"))
     predict(pixels[0].view("uint32"), np.empty((2, 8), "uint8"))
+    shuffle4(np.zeros(1, "uint32"), np.empty((4, 1), "uint8"))
+    shuffle2(np.zeros(1, "uint16"), np.empty((2, 1), "uint8"))

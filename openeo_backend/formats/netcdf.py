@@ -23,7 +23,7 @@ from openeo_backend.formats.cf import (
     grid_mapping,
     variable_names,
 )
-from openeo_backend.formats.chunks import Chunking, Chunks, compressing
+from openeo_backend.formats.chunks import Chunking, Chunks, compressing, shuffled
 from openeo_backend.formats.deflate import compress
 from openeo_backend.formats.images import (
     suggest,
@@ -79,6 +79,7 @@ class _File:
         self.statistics = [Statistics() for _ in planes]
         self.file = h5.Dataset(path, "w")
         self.variables = self._create(chunking)
+        self._stored = [variable._h5ds.id for variable in self.variables]  # each look-up takes longer than a chunk
         self.chunks = Chunks(chunking, len(planes), layout.storage.dtype, self._store, pool, path.parent)
 
     def _create(self, chunking: Chunking) -> list[Any]:
@@ -123,7 +124,7 @@ class _File:
                 self.chunks.add(own, cuttings)
 
     def _store(self, band: int, start: tuple[int, ...], data: bytes) -> None:
-        self.variables[band]._h5ds.id.write_direct_chunk(start if self.layout.tiled else start[:-2], data)
+        self._stored[band].write_direct_chunk(start if self.layout.tiled else start[:-2], data)
 
     def finish(self, fields: Mapping[str, Any]) -> Asset:
         """Stores what is under way and describes the file."""
@@ -156,8 +157,7 @@ def _attach(target: Any, attributes: Mapping[str, Any]) -> None:
 
 def _compress(chunk: np.ndarray, level: int) -> bytes:
     """A chunk as HDF5's shuffle and deflate filters would store it."""
-    raw = chunk.view("u1").reshape(-1, chunk.dtype.itemsize)
-    return compress(np.ascontiguousarray(raw.T).data, level)
+    return compress(shuffled(chunk).data, level)
 
 
 def read(path: Path, options: Mapping[str, Any] | None = None) -> Cube:

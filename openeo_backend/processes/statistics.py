@@ -206,8 +206,13 @@ def mean(data: Any, ignore_nodata: bool = True) -> Any:
     return _reduce(data, ignore_nodata, _mean) if found is None else found
 
 
+def _whole_median(values: np.ndarray, nodata: int | None, ignore_nodata: bool = True) -> np.ndarray | None:
+    found = order.quantiles(values, [0.5], ignore_nodata, nodata)
+    return None if found is None else found[0]
+
+
 @process("median")
-@flat(reducer())
+@flat(reducer(whole=_whole_median))
 def median(data: Any, ignore_nodata: bool = True) -> Any:
     """The middle of the ordered elements, or the mean of the two middle ones."""
     array = elements(data)
@@ -248,18 +253,20 @@ def extrema(data: Any, ignore_nodata: bool = True) -> Any:
     return elements([low, high])
 
 
+def _whole_quantiles(
+    values: np.ndarray, nodata: int | None, probabilities: Any = None, q: Any = None, ignore_nodata: bool = True
+) -> np.ndarray | None:
+    return order.quantiles(values, _wanted(probabilities, q), ignore_nodata, nodata)
+
+
 @process("quantiles")
-@flat(reducer(array=True))
+@flat(reducer(array=True, whole=_whole_quantiles))
 def quantiles(data: Any, probabilities: Any = None, q: Any = None, ignore_nodata: bool = True) -> Any:
     """Quantiles for a list of probabilities, or the cut points of q equal intervals, as an array.
 
     :raises OpenEOError: QuantilesParameterMissing, QuantilesParameterConflict, AscendingProbabilitiesRequired.
     """
-    if probabilities is not None and q is not None:
-        raise OpenEOError("QuantilesParameterConflict", "Both 'probabilities' and 'q' are given.", hint="Give one.")
-    if probabilities is None and q is None:
-        raise OpenEOError("QuantilesParameterMissing", "Neither 'probabilities' nor 'q' is given.")
-    wanted = _probabilities(probabilities if q is None else q, "probabilities" if q is None else "q")
+    wanted = _wanted(probabilities, q)
     array = elements(data)
     if isinstance(array, PixelArray):
         if not len(array):
@@ -280,6 +287,15 @@ def _pixel_quantiles(array: PixelArray, probabilities: list[float], ignore_nodat
     if found is not None:
         return found
     return _reduce_pixels(values, ignore_nodata, lambda v, nulls: np.stack(_quantile(v, nulls, probabilities)))
+
+
+def _wanted(probabilities: Any, q: Any) -> list[float]:
+    """The probabilities that the arguments of `quantiles` say."""
+    if probabilities is not None and q is not None:
+        raise OpenEOError("QuantilesParameterConflict", "Both 'probabilities' and 'q' are given.", hint="Give one.")
+    if probabilities is None and q is None:
+        raise OpenEOError("QuantilesParameterMissing", "Neither 'probabilities' nor 'q' is given.")
+    return _probabilities(probabilities if q is None else q, "probabilities" if q is None else "q")
 
 
 def _probabilities(given: Any, name: str) -> list[float]:

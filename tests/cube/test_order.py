@@ -1,11 +1,9 @@
 """Compiled order statistics against numpy, and what happens where nothing can be compiled."""
 
-import numba
 import numpy as np
 import pytest
 
 from openeo_backend.cube import order
-from openeo_backend.cube.compiled import compile_loop
 from openeo_backend.cube.pixels import PixelArray
 from openeo_backend.processes import statistics
 
@@ -73,20 +71,29 @@ def test_processes_give_the_same_compiled_and_plain(monkeypatch: pytest.MonkeyPa
         return medians + [statistics.quantiles(data, q=4, ignore_nodata=ignore_nodata).values for data in arrays]
 
     compiled = results()
-    monkeypatch.setattr(order, "compile_loop", lambda loop: None)
+    monkeypatch.setattr(order, "kernels", lambda name: None)
     for one, other in zip(compiled, results(), strict=True):
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one, other)
 
 
 def test_without_a_place_for_compiled_code_numpy_computes(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*signatures: object, **options: object) -> object:
-        raise RuntimeError("cannot cache function: no locator available")
+    monkeypatch.setattr(order, "kernels", lambda name: None)
+    assert order.quantiles(np.ones((3, 4), "float32"), [0.5], ignore_nodata=True) is None
+    np.testing.assert_array_equal(statistics.median(PixelArray(np.ones((3, 4), "float32"))), np.ones(4))
 
-    monkeypatch.setattr(numba, "njit", refuse)
-    compile_loop.cache_clear()
-    try:
-        assert order.quantiles(np.ones((3, 4), "float32"), [0.5], ignore_nodata=True) is None
-        np.testing.assert_array_equal(statistics.median(PixelArray(np.ones((3, 4), "float32"))), np.ones(4))
-    finally:
-        compile_loop.cache_clear()
+
+@pytest.mark.parametrize(("dtype", "nodata"), [("uint16", 0), ("int16", -9999), ("uint8", 255), ("int8", None)])
+@pytest.mark.parametrize("ignore_nodata", [True, False])
+def test_integers_give_what_floats_give(dtype: str, nodata: int | None, ignore_nodata: bool) -> None:
+    rng = np.random.default_rng(4)
+    limits = np.iinfo(dtype)
+    for count in (1, 4, 40):  # beyond some elements quantiles are taken pixel by pixel
+        values = rng.integers(limits.min, limits.max, (count, 33, 70), dtype, endpoint=True)
+        if nodata is not None:
+            values[rng.random(values.shape) < 0.4] = nodata
+        floats = np.where(values == nodata, np.nan, values.astype("float32")).astype("float32")
+        found = order.quantiles(values, [0.1, 0.5, 1.0], ignore_nodata, nodata)
+        assert found is not None
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, order.quantiles(floats, [0.1, 0.5, 1.0], ignore_nodata))

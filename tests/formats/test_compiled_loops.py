@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from openeo_backend.cube.compiled import kernels
-from openeo_backend.formats import statistics, tiff, tiles
+from openeo_backend.formats import chunks, statistics, tiff, tiles
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def both(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, Any]]:
         assert kernels("openeo_backend.formats.kernels") is not None
         found = function(*arguments)
         with monkeypatch.context() as patch:
-            for module in (statistics, tiff, tiles):
+            for module in (chunks, statistics, tiff, tiles):
                 patch.setattr(module, "kernels", lambda name: None)
             return found, function(*arguments)
 
@@ -70,3 +70,12 @@ def test_predictor_3(both: Any) -> None:
     values = made("float32", (16, 48), 3)
     found, expected = both(tiff._predict, values, 3)
     assert found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float32", ">f4", "uint16", "int8", "float64"])
+def test_bytes_by_significance(both: Any, dtype: str) -> None:
+    values = made("float32", (3, 5, 7), 4)
+    values = np.where(np.isfinite(values), values, 0).astype(dtype)
+    found, expected = both(chunks.shuffled, values)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(found.T.copy().view(dtype).ravel(), values.ravel())
