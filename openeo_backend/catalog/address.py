@@ -9,14 +9,13 @@ from urllib.parse import parse_qs
 
 from openeo_backend.catalog.documents import Documents, Door
 from openeo_backend.catalog.hrefs import is_url
-from openeo_backend.catalog.item import Item, read_item
+from openeo_backend.catalog.item import Item, ItemReader, read_item
 from openeo_backend.catalog.own import perhaps_later
 from openeo_backend.catalog.searches import Searches
 from openeo_backend.catalog.sources import (
     FixedSource,
     Source,
     StaticSource,
-    enrich,
     links,
     read_items,
     too_many,
@@ -72,7 +71,7 @@ def open_address(url: str, documents: Documents, most: int) -> tuple[Source, str
     if kind == "Feature":
         parent = _parent(document, url, documents)
         state = {name: parent[name] for name in ("openeo:status",) if name in parent}
-        return _fixed(url, [read_item(enrich(document, parent), url)], {**state, **document})
+        return _fixed(url, [ItemReader(parent).read(document, url)], {**state, **document})
     if kind == "FeatureCollection":
         collection = _listed(document, url)
         if collection is not None:
@@ -131,17 +130,17 @@ def _found(document: Mapping[str, Any], url: str, documents: Documents, most: in
     items: list[Item] = []
     page: Mapping[str, Any] | None = document
     budget = documents.budget(f"the items at {shown(url)}")
-    parents: dict[str, Mapping[str, Any]] = {}
+    readers: dict[str | None, ItemReader] = {None: ItemReader({})}
     while page is not None:
         budget.go(url)
         features = page.get("features") or []
         for feature in features:
             address = next(iter(links(feature, url, "self")), url)
             parent = next(iter(links(feature, address, "collection")), None)
-            if parent is not None and parent not in parents:
+            if parent not in readers:
                 budget.spend()
-                parents[parent] = _parent(feature, address, documents)
-            items.append(read_item(enrich(feature, parents.get(parent or "", {})), address))
+                readers[parent] = ItemReader(_parent(feature, address, documents))
+            items.append(readers[parent].read(feature, address))
         if len(items) > most:
             raise too_many(url, most)
         url = next(iter(links(page, url, "next")), "")

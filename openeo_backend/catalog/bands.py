@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from openeo_backend.catalog.arrays import array_kind
-from openeo_backend.catalog.item import Item
+from openeo_backend.catalog.item import Form, Item
 from openeo_backend.cube.pixels import describe, refuse
 
 _RASTER = re.compile(
@@ -22,6 +22,7 @@ _RASTER = re.compile(
 )
 _RASTER_FILE = re.compile(r"\.(tiff?|jp2|nc|zarr)(\?.*)?$", re.I)
 _ASIDE = {"thumbnail", "overview", "metadata", "visual", "cloud-optimized-overview"}
+_VERSIONS = ("s2:processing_baseline", "processing:baseline", "processing:version", "version")
 _SENTINEL2 = re.compile(r"^B(0?\d|1[0-2]|8A)$")
 
 
@@ -158,9 +159,7 @@ def item_bands(item: Item) -> dict[str, AssetBand]:
 
     Of several assets with the same band the finest single-band one is taken, pictures last.
     """
-    if "bands" not in item.known:
-        item.known["bands"] = _item_bands(item)
-    found: dict[str, AssetBand] = item.known["bands"]
+    found: dict[str, AssetBand] = item.form.fact("bands", lambda: _item_bands(item))
     return found
 
 
@@ -203,13 +202,14 @@ def collection_bands(collection: Mapping[str, Any], items: Iterable[Item] = ()) 
         if entry.get("name"):
             summarised.append(str(entry["name"]))
             note(asset_bands(str(entry["name"]), {"bands": [entry]})[0])
-    seen: dict[tuple[int, float], AssetBand] = {}
+    seen: set[tuple[Form, str]] = set()
     for item in items:
+        said = item.form, offset_key(item)
+        if said in seen:  # another item said the same
+            continue
+        seen.add(said)
         for band in item_bands(item).values():
             _, offset = linear(band, item)
-            if (id(band), offset) in seen:  # another item said the same
-                continue
-            seen[id(band), offset] = band
             note(replace(band, offset=offset if offset or band.offset is not None else None))
     named = [str(name) for name in _dimension_values(collection)]
     order = [*named, *summarised, *known]
@@ -256,6 +256,11 @@ def pick_bands(names: Sequence[str], available: Mapping[str, AssetBand]) -> list
     return list(dict.fromkeys(chosen))
 
 
+def offset_key(item: Item) -> str:
+    """What is the same for items of one form of which :func:`linear` is the same."""
+    return repr([item.properties.get(name) for name in ("earthsearch:boa_offset_applied", *_VERSIONS)])
+
+
 def linear(band: AssetBand, item: Item, published: AssetBand | None = None) -> tuple[float, float]:
     """Scale and offset from stored to physical values of a band of one item.
 
@@ -278,7 +283,7 @@ def linear(band: AssetBand, item: Item, published: AssetBand | None = None) -> t
 
 def baseline_number(properties: Mapping[str, Any]) -> tuple[int, ...] | None:
     """The processing baseline or version of an item as comparable numbers."""
-    for name in ("s2:processing_baseline", "processing:baseline", "processing:version", "version"):
+    for name in _VERSIONS:
         text = properties.get(name)
         digits = re.findall(r"\d+", str(text)) if text is not None else []
         if digits:

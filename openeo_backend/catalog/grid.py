@@ -22,6 +22,9 @@ from openeo_backend.errors import OpenEOError
 #: Rounding of pixel centres onto the edge of an extent, in pixels.
 _EDGE = 1e-6
 
+#: Members that name a reference system.
+_SYSTEMS = ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson")
+
 Bounds = tuple[float, float, float, float]
 
 
@@ -32,13 +35,18 @@ def crs_of(grid: GeoBox) -> CRS:
     return grid.crs
 
 
+def placing_key(item: Item) -> str:
+    """What is the same for items of one form of which :func:`asset_grid` and :func:`asset_crs` are the same."""
+    return repr([item.properties.get(name) for name in (*_SYSTEMS, "proj:transform", "proj:shape")])
+
+
 def asset_crs(item: Item, asset: Mapping[str, Any]) -> CRS | None:
     """The reference system that the metadata give for an asset.
 
     :raises OpenEOError: FileContentInvalid for one that does not exist.
     """
     for members in (asset, item.properties):
-        for name in ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson"):
+        for name in _SYSTEMS:
             value = members.get(name)
             if value:
                 try:
@@ -115,9 +123,11 @@ def _size(geometry: BaseGeometry) -> float:
 
 def common_grid(grids: Iterable[GeoBox]) -> GeoBox:
     """The grid that most of the given ones lie on (position and shape aside); the first one wins ties."""
-    known = list(grids)
-    counts = Counter(_lattice(grid) for grid in known)
-    return max(known, key=lambda grid: counts[_lattice(grid)])
+    given = list(grids)
+    known = {id(grid): grid for grid in given}  # many are one object
+    lattices = {number: _lattice(grid) for number, grid in known.items()}
+    counts = Counter(lattices[id(grid)] for grid in given)
+    return max(known.values(), key=lambda grid: counts[lattices[id(grid)]])
 
 
 def _lattice(grid: GeoBox) -> tuple[float, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 from odc.geo.crs import CRS
@@ -57,6 +58,20 @@ class Layer:
     factor: float = 1.0
     summand: float = 0.0
     """Stored values times `factor` plus `summand` are stored values as the collection has them."""
+
+    def at(self, address: str, item: str, moment: np.datetime64 | None) -> Layer:
+        """The same band of the same asset of another item that says the same."""
+        return self._but(address=address, item=item, moment=moment)
+
+    def within(self, bounds: tuple[float, float, float, float]) -> Layer:
+        """The layer with where it lies."""
+        return self._but(bounds=bounds)
+
+    def _but(self, **changes: Any) -> Layer:
+        # many thousands are made: replace() takes ten times as long
+        found = object.__new__(Layer)
+        vars(found).update(vars(self), **changes)
+        return found
 
     @property
     def key(self) -> tuple[object, ...]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from uuid import uuid4
 
 import dask.array as da
 import numpy as np
 import shapely
 import xarray as xr
-from dask.base import tokenize
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
 from openeo_backend.catalog.arrays import array_kind
-from openeo_backend.catalog.bands import AssetBand, item_bands, linear
+from openeo_backend.catalog.bands import AssetBand, item_bands, linear, offset_key
 from openeo_backend.catalog.bound import refuse
 from openeo_backend.catalog.chunks import chunks
 from openeo_backend.catalog.grid import (
@@ -28,10 +28,11 @@ from openeo_backend.catalog.grid import (
     crs_of,
     lay,
     pixel_area,
+    placing_key,
 )
 from openeo_backend.catalog.handles import Handles, Probe, probe
 from openeo_backend.catalog.hrefs import Gate
-from openeo_backend.catalog.item import Item
+from openeo_backend.catalog.item import Form, Item
 from openeo_backend.catalog.layer import Layer
 from openeo_backend.catalog.mosaic import Step
 from openeo_backend.catalog.read import BlockReader
@@ -99,12 +100,24 @@ class Assembler:
         self.lattice: GeoBox | None = None
         self._probes: dict[tuple[object, ...], Probe] = {}
         self._kinds: dict[str, tuple[np.dtype, float | None]] = {}
-        self._boxes: dict[tuple[object, ...], Bounds] = {}
+        self._boxes: dict[object, Bounds] = {}
+        self._models: dict[tuple[Form, str, str], dict[str, Layer]] = {}
         self.layers = {item: self._layers_of(item) for step in assembly.steps for item in step.items}
         self._learn()
 
     def _layers_of(self, item: Item) -> dict[str, Layer]:
         """The layers of an item by band; bands that the item lacks are absent."""
+        said = item.form, placing_key(item), offset_key(item)
+        if said not in self._models:
+            self._models[said] = self._models_of(item)
+        found = {}
+        for name, model in self._models[said].items():
+            address = self.what.gate.admit(item.assets[model.asset]["href"], for_gdal=model.kind is None)
+            found[name] = model.at(address, item.id, item.moment)
+        return found
+
+    def _models_of(self, item: Item) -> dict[str, Layer]:
+        """What the layers of all items that say the same have in common."""
         own = item_bands(item)
         found = {}
         for name, target in self.what.bands.items():
@@ -117,15 +130,14 @@ class Assembler:
             wanted_scale = target.scale if target.scale is not None else scale
             wanted_offset = target.offset if target.offset is not None else 0.0
             found[name] = Layer(
-                address=self.what.gate.admit(str(asset["href"]), for_gdal=kind is None),
+                address="",
                 index=band.index if kind is None else 1,
-                item=item.id,
+                item="",
                 asset=band.asset,
                 kind=kind,
                 band=name,
                 number=band.index,
                 count=band.count,
-                moment=item.moment,
                 crs=asset_crs(item, asset),
                 target=(1.0, 0.0) if kind is not None and band.scale is None and band.offset is None else None,
                 dtype=_dtype(band.dtype),
@@ -170,12 +182,15 @@ class Assembler:
         return lay(lattice, _shared(areas) if areas else self._extent(crs))
 
     def _crs(self) -> CRS:
-        footprints: dict[CRS, list[BaseGeometry]] = {}
+        found: dict[int, tuple[CRS, list[BaseGeometry]]] = {}  # by object: most share one, and comparing is slow
         for item, layers in self.layers.items():
             for layer in layers.values():
-                crs = asset_crs(item, item.assets[layer.asset]) or crs_of(self._probe(layer).grid)
-                footprints.setdefault(crs, []).append(item.footprint)
+                crs = layer.crs or crs_of(self._probe(layer).grid)
+                found.setdefault(id(crs), (crs, []))[1].append(item.footprint)
                 break
+        footprints: dict[CRS, list[BaseGeometry]] = {}
+        for crs, parts in found.values():
+            footprints.setdefault(crs, []).extend(parts)
         return choose_crs(footprints, self.what.where)
 
     def _lattice(self, crs: CRS) -> GeoBox:
@@ -183,7 +198,9 @@ class Assembler:
         best: GeoBox | None = None
         for name in self.what.bands:
             layers = [layers[name] for layers in self.layers.values() if name in layers]
-            known = [grid for grid in map(self._grid_of, layers) if grid is not None and grid.crs == crs]
+            grids = [grid for grid in map(self._grid_of, layers) if grid is not None]
+            fitting = {number: grid.crs == crs for number, grid in {id(grid): grid for grid in grids}.items()}
+            known = [grid for grid in grids if fitting[id(grid)]]
             known = known or self._probed_grids(name, crs)
             if known:
                 grid = common_grid(known)
@@ -199,9 +216,9 @@ class Assembler:
 
     def _probed_grids(self, name: str, crs: CRS) -> list[GeoBox]:
         """The grid of the first item in `crs` whose metadata do not tell it."""
-        for item, layers in self.layers.items():
+        for layers in self.layers.values():
             layer = layers.get(name)
-            if layer is not None and asset_crs(item, item.assets[layer.asset]) in (crs, None):
+            if layer is not None and layer.crs in (crs, None):
                 grid = self._probe(layer).grid
                 if grid.crs == crs:
                     return [grid]
@@ -221,13 +238,11 @@ class Assembler:
     def _bounds(self, item: Item, layer: Layer, crs: CRS) -> Bounds:
         """Where a layer lies in `crs`."""
         grid = self._grid_of(layer)
-        if grid is not None and grid.crs == crs:
-            west, south, east, north = tuple(grid.boundingbox)[:4]
-            return west, south, east, north
-        key = (item,) if grid is None else (grid.crs, grid.affine, tuple(grid.shape))
+        key = (item if grid is None else id(grid), str(crs))
         if key not in self._boxes:
             geometry, own = (item.footprint, LONLAT) if grid is None else (_outline(grid), crs_of(grid))
-            west, south, east, north = reproject(geometry, own, crs).bounds
+            box = grid.boundingbox if grid is not None and own == crs else reproject(geometry, own, crs).bounds
+            west, south, east, north = tuple(box)[:4]
             self._boxes[key] = (west, south, east, north)
         return self._boxes[key]
 
@@ -290,10 +305,10 @@ class Assembler:
             if layer is None:
                 continue
             own = self._grid_of(layer)
-            sure = own is not None and own.crs == crs
+            sure = own is not None and (own.crs is crs or own.crs == crs)
             box = self._bounds(item, layer, crs)
-            if np.isfinite(box).all():
-                layer = replace(layer, bounds=box if sure else _grow(box))
+            if all(map(math.isfinite, box)):
+                layer = layer.within(box if sure else _grow(box))
             found.append((own is not None and not sure, layer))
         return [layer for _, layer in sorted(found, key=lambda pair: pair[0])]
 
@@ -317,9 +332,8 @@ class Assembler:
             soft=what.soft,
         )
         shape = (len(what.steps), len(names), *grid.shape)
-        token = tokenize(grid, names, [(step.label, [item.href for item in step.items]) for step in what.steps])
         blocks = chunks(shape, dtype.itemsize, self._origin(grid))
-        values = fusion.filled(f"load-{token}-{id(reader)}", blocks, dtype, trace.located(reader.fill_block))
+        values = fusion.filled(f"load-{uuid4().hex}", blocks, dtype, trace.located(reader.fill_block))
         return self.wrap(self.what, values, grid, None if fill is None or dtype.kind == "f" else int(fill))
 
     def _origin(self, grid: GeoBox) -> tuple[int, int]:

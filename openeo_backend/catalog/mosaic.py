@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Literal
 
 import numpy as np
+import shapely
 
 from openeo_backend.catalog.bands import baseline_number
-from openeo_backend.catalog.item import Item
+from openeo_backend.catalog.item import Item, is_date
 
 Mosaic = Literal["solar_day", "utc_day", "none"]
 
@@ -30,35 +31,45 @@ class Step:
     """Oldest first."""
 
 
-def longitude(item: Item) -> float:
-    """Longitude of the middle of an item, also across the antimeridian."""
-    west, _, east, _ = item.footprint.bounds
-    if east - west > 180 and item.footprint.geom_type.startswith("Multi"):
-        shifted = [(part.bounds[0] + part.bounds[2]) / 2 % 360 for part in item.footprint.geoms]
-        return (float(np.mean(shifted)) + 180) % 360 - 180
-    return float(west + east) / 2
+def longitude(items: Sequence[Item]) -> np.ndarray:
+    """Longitudes of the middles of items, also across the antimeridian."""
+    west, _, east, _ = shapely.bounds(np.array([item.footprint for item in items], dtype=object)).T
+    middle = (west + east) / 2
+    for index in np.flatnonzero(east - west > 180).tolist():
+        footprint = items[index].footprint
+        if footprint.geom_type.startswith("Multi"):
+            shifted = [(part.bounds[0] + part.bounds[2]) / 2 % 360 for part in shapely.get_parts(footprint)]
+            middle[index] = (float(np.mean(shifted)) + 180) % 360 - 180
+    return np.asarray(middle)
 
 
-def label(item: Item, mosaic: Mosaic) -> np.datetime64:
-    """The label of an item: its solar day or UTC day at 00:00, or its own time.
+def label(items: Sequence[Item], mosaic: Mosaic) -> np.ndarray:
+    """The labels of items: their solar days or UTC days at 00:00, or their own times.
 
     The solar day follows the sun at the middle of the item; dates and periods are not shifted. Dates within files stay
     as they are.
     """
-    if mosaic == "none" or item.moment is not None:
-        return item.start
-    moment = item.start
-    if mosaic == "solar_day" and not item.is_date:
-        moment = moment + np.timedelta64(round(longitude(item) / 15 * 3600), "s")
-    return moment.astype("datetime64[D]").astype("datetime64[ns]")
+    starts = np.array([item.start for item in items], dtype="datetime64[ns]")
+    if mosaic == "none":
+        return starts
+    moments = starts
+    if mosaic == "solar_day":
+        ends = np.array([item.end for item in items], dtype="datetime64[ns]")
+        seconds = np.rint(longitude(items) / 15 * 3600).astype("timedelta64[s]")
+        moments = np.where(is_date(starts, ends), starts, starts + seconds)
+    own = np.array([item.moment is not None for item in items], dtype=bool)
+    return np.where(own, starts, moments.astype("datetime64[D]").astype("datetime64[ns]"))
 
 
 def group(items: Iterable[Item], mosaic: Mosaic) -> list[Step]:
     """The time steps of a load, oldest first; of several versions of one acquisition the newest is kept."""
-    steps: dict[np.datetime64, list[Item]] = {}
-    for item in newest(items):
-        steps.setdefault(label(item, mosaic), []).append(item)
-    return [Step(key, tuple(steps[key])) for key in sorted(steps)]
+    kept = newest(items)
+    if not kept:
+        return []
+    steps: dict[int, list[Item]] = {}
+    for key, item in zip(label(kept, mosaic).astype("int64").tolist(), kept, strict=True):
+        steps.setdefault(key, []).append(item)
+    return [Step(np.datetime64(key, "ns"), tuple(steps[key])) for key in sorted(steps)]
 
 
 def newest(items: Iterable[Item]) -> list[Item]:

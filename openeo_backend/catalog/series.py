@@ -51,9 +51,10 @@ class Series:
             return []
 
     def _complete(self, item: Item) -> list[Item]:
-        arrays = {key: asset for key, asset in item.assets.items() if array_kind(asset) is not None}
-        if not arrays or any(_names_bands(asset) for asset in item.assets.values()):
+        nameless: list[str] = item.form.fact("nameless", lambda: _nameless(item))
+        if not nameless:
             return [item]
+        arrays = {key: item.assets[key] for key in nameless}
         told = {key: {**asset, "bands": self._bands(item, key, asset)} for key, asset in arrays.items()}
         return [replace(item, assets={**item.assets, **told})]
 
@@ -104,6 +105,13 @@ class Series:
         except (ArrayError, OpenEOError) as error:
             reason = error.message if isinstance(error, OpenEOError) else str(error)
             raise unreadable(Layer(address, 1, item.id, key), reason.rstrip(".")) from error
+
+
+def _nameless(item: Item) -> list[str]:
+    """The array files of an item that names no bands."""
+    if any(_names_bands(asset) for asset in item.assets.values()):
+        return []
+    return [key for key, asset in item.assets.items() if array_kind(asset) is not None]
 
 
 def _names_bands(asset: Mapping[str, Any]) -> bool:

@@ -7,7 +7,8 @@ oddities that do no harm. Null is the same as leaving a member out.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from openeo_backend.errors import OpenEOError
@@ -16,27 +17,56 @@ from openeo_backend.net.policy import shown
 #: Most levels of objects and arrays in a document.
 MOST_LEVELS = 60
 
-_NESTING = (dict, list)
+_NESTING = frozenset((dict, list))
 
 Shape = Callable[[Any], str | None]
 """Tells what is wrong with a value: `: not a text` or, of a member, `.name: not a text`; None where nothing is."""
 
 
 def check(document: Mapping[str, Any], address: str) -> None:
-    """Look whether a document can be read.
+    """Look whether a document can be read; assets of a page of items aside, which are mostly alike (see check_asset).
 
     :raises OpenEOError: FileContentInvalid, naming the member that is wrong.
     """
-    problem = _too_deep(document) or _BY_TYPE.get(str(document.get("type")), _CATALOG)(document)
+    problem = _too_deep(_but_assets(document)) or _BY_TYPE.get(str(document.get("type")), _CATALOG)(document)
     if problem is not None:
-        raise OpenEOError(
-            "FileContentInvalid", f"The document {shown(address)} is not the STAC it should be{problem[:200]}."
-        )
+        raise refuse(address, problem)
+
+
+def check_asset(said: Any, key: str, address: str) -> None:
+    """Look whether an asset of an item can be read.
+
+    :raises OpenEOError: FileContentInvalid, naming the member that is wrong.
+    """
+    problem = _too_deep(said) or _ASSET(said)
+    if problem is not None:
+        raise refuse(address, f".assets.{key[:60]}{problem}")
+
+
+def refuse(address: str, problem: str) -> OpenEOError:
+    """The error for a document that cannot be read."""
+    return OpenEOError(
+        "FileContentInvalid", f"The document {shown(address)} is not the STAC it should be{problem[:200]}."
+    )
 
 
 def is_collection(document: Any) -> bool:
     """Whether one of a list of collections can be read."""
     return isinstance(document, dict) and _COLLECTION(document) is None
+
+
+def _but_assets(document: Mapping[str, Any]) -> Any:
+    """What is looked at in a document: of a page of items, the items without their assets."""
+    features = document.get("features")
+    if document.get("type") != "FeatureCollection" or not isinstance(features, list):
+        return document
+    return [
+        [value for name, value in document.items() if name != "features"],
+        [
+            [value for name, value in item.items() if name != "assets"] if isinstance(item, dict) else item
+            for item in features
+        ],
+    ]
 
 
 def _too_deep(document: Any) -> str | None:
@@ -45,12 +75,10 @@ def _too_deep(document: Any) -> str | None:
         below += 1
         if below > MOST_LEVELS:
             return f": it is nested more than {MOST_LEVELS} levels deep"
-        level = [
-            value
-            for entry in level
-            for value in (entry.values() if isinstance(entry, dict) else entry)
-            if isinstance(value, _NESTING)
-        ]
+        values: Iterator[Any] = chain.from_iterable(
+            entry.values() if isinstance(entry, dict) else entry for entry in level
+        )
+        level = [value for value in values if type(value) in _NESTING]
     return None
 
 
@@ -63,7 +91,7 @@ def _identifier(value: Any) -> str | None:
 
 
 def _number(value: Any) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if type(value) is not float and type(value) is not int:
         return ": not a number"
     return None if abs(value) < 1e100 and math.isfinite(value) else ": not a finite number"
 
@@ -141,7 +169,7 @@ def _positions(value: Any) -> str | None:
             return ": not coordinates"
         if isinstance(entry[0], list):
             stack += entry
-        elif len(entry) < 2 or any(_number(number) for number in entry) or max(map(abs, entry[:2])) > 1e6:
+        elif len(entry) < 2 or any(map(_number, entry)) or max(map(abs, entry[:2])) > 1e6:
             return ": not coordinates"
     return None
 
@@ -161,7 +189,7 @@ _PROJECTION: dict[str, Shape] = {
     "proj:transform": _list(_number, 6, 9),
     "proj:bbox": _BOX,
 }
-_ASSET = {
+_ASSET_MEMBERS = {
     **_PROJECTION,
     **{name: _text for name in ("href", "type", *_NAMES)},
     "roles": _TEXTS,
@@ -169,7 +197,8 @@ _ASSET = {
     "cube:dimensions": _DIMENSIONS,
     "cube:variables": _map(_object),
 }
-_ASSETS = _map(_members(_ASSET))
+_ASSET = _members(_ASSET_MEMBERS)
+_ASSETS = _map(_ASSET)
 _GEOMETRY = _members({"type": _text, "coordinates": _positions, "geometries": _list(_object)}, "type")
 _COMMON: dict[str, Shape] = {
     "links": _LINKS,
@@ -182,17 +211,16 @@ _COMMON: dict[str, Shape] = {
 }
 _PROPERTIES = {**_PROJECTION, **{k: v for k, v in _COMMON.items() if k not in ("links", "assets")}}
 _PROPERTIES |= dict.fromkeys(("datetime", "start_datetime", "end_datetime"), _text)
-_ITEM = _members(
-    {
-        **_COMMON,
-        "id": _identifier,
-        "collection": _text,
-        "geometry": _GEOMETRY,
-        "bbox": _BOX,
-        "properties": _members(_PROPERTIES),
-    },
-    "id",
-)
+_ITEM_MEMBERS = {
+    **_COMMON,
+    "id": _identifier,
+    "collection": _text,
+    "geometry": _GEOMETRY,
+    "bbox": _BOX,
+    "properties": _members(_PROPERTIES),
+}
+_ITEM = _members(_ITEM_MEMBERS, "id")
+_ITEM_OF_PAGE = _members({**_ITEM_MEMBERS, "assets": _object}, "id")
 _INTERVALS = _list(_list(_optional(_text), 2))
 _COLLECTION = _members(
     {
@@ -214,5 +242,5 @@ _CATALOG = _members({"links": _LINKS, "conformsTo": _array, "collections": _arra
 _BY_TYPE = {
     "Feature": _ITEM,
     "Collection": _COLLECTION,
-    "FeatureCollection": _members({"links": _LINKS, "features": _list(_ITEM)}, "features"),
+    "FeatureCollection": _members({"links": _LINKS, "features": _list(_ITEM_OF_PAGE)}, "features"),
 }

@@ -18,7 +18,7 @@ from shapely.geometry.base import BaseGeometry
 from openeo_backend.catalog.budget import MOST_LEVELS
 from openeo_backend.catalog.documents import Documents
 from openeo_backend.catalog.hrefs import is_url, resolve
-from openeo_backend.catalog.item import Item, read_item
+from openeo_backend.catalog.item import Item, ItemReader
 from openeo_backend.cube.extent import Interval
 from openeo_backend.errors import OpenEOError
 
@@ -96,28 +96,6 @@ def overlaps(starts: np.ndarray, ends: np.ndarray, interval: Interval) -> np.nda
     if interval.start is not None:
         keep &= ends >= interval.start
     return keep
-
-
-def enrich(document: Mapping[str, Any], collection: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An item document whose assets have what `item_assets` of the collection say and they do not."""
-    templates = collection.get("item_assets")
-    if not templates:
-        return document
-    assets = {
-        key: {**_without_offset(templates[key]), **asset} if isinstance(templates.get(key), Mapping) else asset
-        for key, asset in (document.get("assets") or {}).items()
-    }
-    return {**document, "assets": assets}
-
-
-def _without_offset(template: Mapping[str, Any]) -> dict[str, Any]:
-    """An asset template without offsets, which differ between the items of a collection."""
-    found = {key: value for key, value in template.items() if key != "raster:offset"}
-    for name in ("raster:bands", "bands"):
-        if isinstance(found.get(name), list):
-            offsets = ("offset", "raster:offset")
-            found[name] = [{k: v for k, v in band.items() if k not in offsets} for band in found[name]]
-    return found
 
 
 def links(document: Mapping[str, Any], address: str, *rels: str) -> list[str]:
@@ -228,10 +206,11 @@ class StaticSource:
 def read_items(documents: Documents, addresses: list[str], collection: Mapping[str, Any]) -> list[Item]:
     """The items at the given addresses; remote ones several at a time."""
     budget = documents.budget(f"the items of {collection.get('id') or addresses[:1]}", len(addresses))
+    reader = ItemReader(collection)
 
     def read(address: str) -> Item:
         budget.spend()
-        return read_item(enrich(documents.read(address), collection), address)
+        return reader.read(documents.read(address), address)
 
     if any(is_url(address) for address in addresses):
         with ThreadPoolExecutor(8) as pool:

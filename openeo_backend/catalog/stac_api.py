@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from threading import Lock
 from typing import Any
@@ -15,10 +15,10 @@ import shapely
 from openeo_backend.catalog.documents import Documents
 from openeo_backend.catalog.fresh import Fresh
 from openeo_backend.catalog.hrefs import resolve
-from openeo_backend.catalog.item import Item, read_item
+from openeo_backend.catalog.item import Item, ItemReader
 from openeo_backend.catalog.searches import Found, Searches, uncollected
 from openeo_backend.catalog.shape import is_collection
-from openeo_backend.catalog.sources import ItemQuery, enrich, links, too_many
+from openeo_backend.catalog.sources import ItemQuery, links, too_many
 from openeo_backend.cube.extent import Interval
 from openeo_backend.errors import OpenEOError
 
@@ -108,7 +108,7 @@ class ApiSource:
 
     def _read_sample(self, id: str) -> list[Item]:
         documents = next(self._pages({"collections": [id], "limit": 10}), ())
-        return [self._item(document, id) for document in documents]
+        return list(self._read(documents, ItemReader(self.collection(id))))
 
     def queryables(self, id: str) -> Mapping[str, Any] | None:
         rel = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
@@ -140,14 +140,16 @@ class ApiSource:
 
     def _found(self, id: str, body: dict[str, Any], query: ItemQuery) -> list[Item]:
         found: dict[str, Item] = {}
+        reader = ItemReader({})
         read, most = 0, query.most
         counts: list[int] = []
         for page in self._pages(body, counts):
+            if page and not read:
+                reader = ItemReader(self.collection(id))
             read += len(page)
             if read > 2 * most:  # some APIs repeat items at the edges of pages
                 raise too_many(id, most)
-            for document in page:
-                item = self._item(document, id)
+            for item in self._read(page, reader):
                 found.setdefault(item.id, item)
             if len(found) > most:
                 raise too_many(id, most)
@@ -155,9 +157,10 @@ class ApiSource:
             query.tell(f"{id}: {counts[0]} items match according to the STAC API, and it gave {read} of them.")
         return sorted(found.values(), key=lambda item: (item.start, item.id))
 
-    def _item(self, document: Mapping[str, Any], id: str) -> Item:
-        address = next(iter(links(document, self._search, "self")), self._search)
-        return read_item(enrich(document, self.collection(id)), address)
+    def _read(self, documents: Iterable[Mapping[str, Any]], reader: ItemReader) -> Iterator[Item]:
+        for document in documents:
+            address = next(iter(links(document, self._search, "self")), self._search)
+            yield reader.read(document, address)
 
     def _body(self, id: str, query: ItemQuery) -> dict[str, Any]:
         body: dict[str, Any] = {"collections": [id], "limit": _PAGE}

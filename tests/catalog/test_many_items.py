@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
+import shapely
 from odc.geo.geobox import GeoBox
+from shapely.geometry.base import BaseGeometry
 
 from openeo_backend.catalog import bands, grid
 from openeo_backend.catalog.catalog import Catalog
-from openeo_backend.catalog.item import Item
+from openeo_backend.catalog.features import feature
+from openeo_backend.catalog.item import Item, ItemReader
+from openeo_backend.catalog.mosaic import label
 from openeo_backend.catalog.request import LoadRequest
 from openeo_backend.catalog.searches import Found, Searches, uncollected
+from openeo_backend.catalog.sources import ItemQuery
+from openeo_backend.errors import OpenEOError
 from openeo_backend.settings import CatalogSettings
 
 ROOT = "https://stac.example"
@@ -173,3 +179,93 @@ def test_collecting_goes_on_afterwards_also_after_a_failure() -> None:
     with pytest.raises(ZeroDivisionError), uncollected():
         1 / 0  # noqa: B018
     assert gc.isenabled()
+
+
+def read(*changes: Mapping[str, Any], collection: Mapping[str, Any] | None = None) -> list[Item]:
+    """Items of which the asset B04 differs from the others as told."""
+    reader, found = ItemReader(collection or {}), []
+    for number, change in enumerate(changes):
+        document = item(number)
+        document["assets"]["B04"] |= change
+        found.append(reader.read(document, f"{ROOT}/items/i{number}"))
+    return found
+
+
+def test_items_whose_assets_say_the_same_share_what_follows() -> None:
+    own = {"file:checksum": "1220aa", "file:size": 9}
+    one, other, third = read({}, own, {"raster:bands": [{"data_type": "int16"}]})
+    assert one.form is other.form
+    assert bands.item_bands(one) is bands.item_bands(other)
+    assert third.form is not one.form
+    assert [bands.item_bands(i)["B04"].dtype for i in (one, other, third)] == ["uint16", "uint16", "int16"]
+    assert feature(other, "S2")["assets"]["B04"] == item(1)["assets"]["B04"] | own
+    assert dict(one.assets["B04"]) == item(0)["assets"]["B04"]
+    assert one.assets["B08"].said is third.assets["B08"].said
+
+
+def test_items_that_alternate_between_many_forms_are_not_mixed_up() -> None:
+    variants = [{"raster:bands": [{"data_type": "int16", "nodata": number}]} for number in range(20)]
+    found = read(*variants, *variants)
+    assert [bands.item_bands(i)["B04"].nodata for i in found] == [*range(20), *range(20)]
+
+
+def test_assets_that_only_their_name_tells_apart() -> None:
+    one, other = read({"type": None}, {"type": None, "href": f"{ROOT}/0/B04.xml"})
+    assert set(bands.item_bands(one)) == {"B04", "B08"}
+    assert set(bands.item_bands(other)) == {"B08"}
+
+
+def test_templates_of_the_collection_fill_in_what_items_leave_out() -> None:
+    template = {"B04": {"unit": "K", "raster:bands": [{"data_type": "int8", "offset": 5}]}}
+    one, other = read({}, {"raster:bands": None}, collection={"item_assets": template})
+    assert (bands.item_bands(one)["B04"].unit, bands.item_bands(one)["B04"].offset) == ("K", -0.1)
+    assert bands.item_bands(other)["B04"].dtype is None
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"href": 7}, "assets.B04.href: not a text"),
+        ({"roles": "data"}, "assets.B04.roles: not an array"),
+        ({"proj:shape": [1.5, 2]}, "assets.B04.proj:shape.0: not a number of pixels"),
+    ],
+)
+def test_assets_of_pages_are_looked_at(env: Any, change: dict[str, Any], told: str) -> None:
+    api = Api(30)
+    api.items[20]["assets"]["B04"] |= change
+    with pytest.raises(OpenEOError) as refused:
+        Catalog([f"{ROOT}/"], CatalogSettings(), api).load("S2", request(), env)
+    assert refused.value.code == "FileContentInvalid"
+    assert told in refused.value.message
+
+
+def test_every_offset_of_items_that_are_alike_otherwise_is_kept(env: Any) -> None:
+    api = Api(4)
+    for number, document in enumerate(api.items):
+        document["properties"]["s2:processing_baseline"] = "04.00" if number % 2 else "03.00"
+        for asset in document["assets"].values():
+            asset["raster:bands"] = [{"data_type": "uint16", "nodata": 0, "scale": 0.0001}]
+    catalog = Catalog([f"{ROOT}/"], CatalogSettings(), api)
+    items = catalog.items("S2", ItemQuery())
+    assert [bands.linear(bands.item_bands(i)["B04"], i)[1] for i in items] == [0.0, -0.1, 0.0, -0.1]
+    assert len({i.form for i in items}) == 1
+
+
+def test_labels_follow_the_sun_at_the_middle_of_items_as_one_by_one() -> None:
+    def made(start: str, end: str | None, geometry: BaseGeometry, number: int) -> Item:
+        times = {"datetime": start} if end is None else {"start_datetime": start, "end_datetime": end}
+        shape = shapely.geometry.mapping(geometry)
+        return ItemReader({}).read({"id": str(number), "geometry": shape, "properties": times}, ROOT)
+
+    seam = shapely.MultiPolygon([shapely.box(178, 0, 180, 1), shapely.box(-180, 0, -179, 1)])
+    items = [
+        made("2020-06-01T23:00:00Z", None, shapely.box(29, 0, 31, 1), 0),  # two hours east: the next day
+        made("2020-06-01T23:00:00Z", None, shapely.box(-31, 0, -29, 1), 1),
+        made("2020-06-01T23:00:00Z", None, seam, 2),  # in the middle at 179.5 degrees east
+        made("2020-06-01T00:00:00Z", None, shapely.box(-100, 0, -99, 1), 3),  # a date, not a moment
+        made("2020-06-01T12:00:00Z", "2020-06-05T12:00:00Z", shapely.box(170, 0, 171, 1), 4),  # a period
+    ]
+    days = ["2020-06-02", "2020-06-01", "2020-06-02", "2020-06-01", "2020-06-01"]
+    assert label(items, "solar_day").astype("datetime64[D]").astype(str).tolist() == days
+    assert set(label(items, "utc_day").astype("datetime64[D]").astype(str)) == {"2020-06-01"}
+    assert label(items, "none").tolist() == [i.start.astype("int64") for i in items]
