@@ -218,10 +218,17 @@ def read_items(documents: Documents, addresses: list[str], collection: Mapping[s
     return [read(address) for address in addresses]
 
 
-def too_many(id: str, most: int) -> OpenEOError:
+def too_many(id: str, most: int, told: int | None = None) -> OpenEOError:
+    """The error for a load of more items than may be.
+
+    :param told: how many there are, where a server tells it.
+    """
+    matches = f"More than {most:,} items of '{id}' match."
+    if told is not None:
+        matches = f"{told:,} items of '{id}' match according to its STAC API; at most {most:,} are read."
     return OpenEOError(
         "ProcessGraphComplexity",
-        f"More than {most:,} items of '{id}' match.",
+        matches,
         hint="Narrow the spatial extent, the temporal extent or the properties.",
     )
 

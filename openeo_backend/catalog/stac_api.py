@@ -25,6 +25,9 @@ from openeo_backend.errors import OpenEOError
 #: Items asked for at a time.
 _PAGE = 250
 
+#: So many times more items than may be read are refused at the first page: some APIs estimate how many match.
+_SURELY = 10
+
 
 def is_api(document: Mapping[str, Any]) -> bool:
     """Whether a catalog is the landing page of a STAC API with item search."""
@@ -144,6 +147,8 @@ class ApiSource:
         read, most = 0, query.most
         counts: list[int] = []
         for page in self._pages(body, counts):
+            if counts and counts[0] > _SURELY * most:
+                raise too_many(id, most, counts[0])
             if page and not read:
                 reader = ItemReader(self.collection(id))
             read += len(page)

@@ -66,6 +66,7 @@ class Api:
     def __init__(self, count: int) -> None:
         self.items = [item(number) for number in range(count)]
         self.searches: list[dict[str, Any]] = []
+        self.matched: int | None = None
 
     def check(self, url: str) -> None:
         assert url.startswith(ROOT)
@@ -86,6 +87,8 @@ class Api:
         start = body.get("token", 0)
         end = start + min(body["limit"], 250)
         page: dict[str, Any] = {"type": "FeatureCollection", "features": self.items[start:end], "links": []}
+        if self.matched is not None:
+            page["numberMatched"] = self.matched
         if end < len(self.items):
             more = {"rel": "next", "href": url, "method": "POST", "body": {"token": end}, "merge": True}
             page["links"] = [more]
@@ -269,3 +272,24 @@ def test_labels_follow_the_sun_at_the_middle_of_items_as_one_by_one() -> None:
     assert label(items, "solar_day").astype("datetime64[D]").astype(str).tolist() == days
     assert set(label(items, "utc_day").astype("datetime64[D]").astype(str)) == {"2020-06-01"}
     assert label(items, "none").tolist() == [i.start.astype("int64") for i in items]
+
+
+@pytest.mark.parametrize(
+    ("told", "pages", "words"), [(10**6, 1, "1,000,000 items"), (None, 9, "More than 2,000 items")]
+)
+def test_a_million_items_are_refused_page_by_page(env: Any, told: int | None, pages: int, words: str) -> None:
+    api = Api(2500)  # of them no more are asked for than it takes to know
+    api.matched = told
+    with pytest.raises(OpenEOError) as refused:
+        Catalog([f"{ROOT}/"], CatalogSettings(max_items=2000), api).load("S2", request(), env)
+    assert refused.value.code == "ProcessGraphComplexity"
+    assert words in refused.value.message
+    assert "2,000" in refused.value.message
+    assert len([body for body in api.searches if body["limit"] == 250]) == pages
+
+
+def test_an_estimate_that_is_somewhat_too_high_refuses_nothing(env: Any) -> None:
+    api = Api(30)
+    api.matched = 9000
+    cube = Catalog([f"{ROOT}/"], CatalogSettings(max_items=2000), api).load("S2", request(), env)
+    assert len(cube.provenance.items) == 30

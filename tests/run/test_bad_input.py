@@ -173,3 +173,41 @@ def test_items_in_systems_of_their_own(tmp_path: Path) -> None:
     assert same.mean() > 0.98
     apart = np.abs(found[1].astype(int) - wanted)[~same & (wanted > 0) & (found[1] > 0)]
     assert np.isin(apart, (1, 99, 100, 101)).all()  # the neighbour, where a place lies between two pixels
+
+
+def test_bands_of_one_file_with_scales_of_their_own(tmp_path: Path) -> None:
+    archive = write_scenes(tmp_path / "scenes", {"B1": np.ones((3, 8, 9), "uint16")})
+    values = np.random.default_rng(8).integers(1, 60_000, (3, 2, 8, 9)).astype("uint16")
+    linear = {"B1": (0.0001, -0.1), "B2": (0.02, 250.0)}
+    for day, planes in zip(DAYS, values, strict=True):
+        path = archive.parent / f"{day}-B1.tif"
+        with rasterio.open(path) as file:
+            profile = file.profile | {"count": 2}
+        with rasterio.open(path, "w", **profile) as file:
+            file.write(planes)
+        item = archive.parent / f"{day}.json"
+        document = json.loads(item.read_text())
+        document["assets"]["B1"]["bands"] = [
+            {"name": name, "data_type": "uint16", "nodata": 0, "scale": scale, "offset": offset}
+            for name, (scale, offset) in linear.items()
+        ]
+        item.write_text(json.dumps(document))
+    for applied in (False, True):
+        catalog = {"sources": [str(archive)], "collections": {"SCENES": {"apply_scale": applied}}}
+        engine = Engine.open(Settings.model_validate({"catalog": catalog}))
+        out = tmp_path / str(applied)
+        load = {"id": "SCENES", "spatial_extent": None, "temporal_extent": None, "bands": ["B2", "B1"]}
+        graph = {"load": {"process_id": "load_collection", "arguments": load}, **after("save_result", format="GTiff")}
+        graph["made"]["result"] = True
+        outcome = execute(RunRequest("s", {"process_graph": graph}, out), engine, lambda event: None)
+        assert outcome.error is None, outcome.error
+        for path, planes in zip(sorted(out.glob("*.tif")), values, strict=True):
+            with rasterio.open(path) as file:
+                assert file.descriptions == ("B2", "B1")
+                found = file.read().astype("float64")
+                if not applied:
+                    np.testing.assert_array_equal(found, planes[::-1])
+                    assert list(zip(file.scales, file.offsets, strict=True)) == [linear["B2"], linear["B1"]]
+                    continue
+                wanted = np.stack([planes[n - 1] * linear[f"B{n}"][0] + linear[f"B{n}"][1] for n in (2, 1)])
+                np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6)
