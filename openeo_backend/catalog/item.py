@@ -140,7 +140,7 @@ class ItemReader:
     def __init__(self, collection: Mapping[str, Any]) -> None:
         self._templates: Mapping[str, Any] = collection.get("item_assets") or {}
         self._said: dict[str, Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]] = {}
-        self._forms: dict[tuple[str | int, ...], tuple[Form, list[Mapping[str, Any]]]] = {}
+        self._forms: dict[tuple[object, ...], tuple[Form, list[Mapping[str, Any]]]] = {}
         self._places: Sequence[tuple[Any, BaseGeometry]] = ()
 
     def read(self, document: Mapping[str, Any], address: str) -> Item:
@@ -206,7 +206,7 @@ class ItemReader:
     def _form(self, assets: Mapping[str, Asset]) -> Form | None:
         """The form of all items with these assets; None where it depends on addresses."""
         said = [asset.said for asset in assets.values()]
-        key = (*assets, *map(id, said))
+        key: tuple[object, ...] = (*assets, *map(id, said))
         if key in self._forms:
             return self._forms[key][0]
         if any(one.get("type") in _TOLD_BY_NAME for one in said):
