@@ -127,11 +127,12 @@ def low(condition, limit: int):
     return condition({"low": call})
 
 
-def test_a_real_server_gives_what_the_files_give(api, scenes, env, condition):
+def test_a_real_server_gives_what_the_files_give(api, files, scenes, env, condition):
     catalog = Catalog([api], CatalogSettings(), Door(NetSettings(allow=["127.0.0.1"]), (api,)))
     local = scenes.open()
     assert catalog.ids() == ["TEST"]
-    middle = scenes.collection["extent"]["spatial"]["bbox"][0]
+    west, south, east, north = files.items()[0]["bbox"]
+    middle = (west, south, (west + east) / 2, (south + north) / 2)
     requests = {
         "everything": LoadRequest(),
         "dates": LoadRequest(temporal_extent=["2023-04-04T10:50:00Z", "2023-04-13T10:50:00Z"]),
