@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from openeo_backend.cube.blocks import Bound
+from openeo_backend.cube.blocks import Bound, Function
 from openeo_backend.cube.inside import Selection
 from openeo_backend.cube.pixels import float_type
 from openeo_backend.cube.storage import Storage
@@ -26,6 +26,13 @@ class Statistic:
     process: str
     ignore_nodata: bool = True
     """Missing values are left out, else one makes the result missing. For count: only valid values count."""
+
+
+def combinable(function: Function, source: Storage) -> Statistic | None:
+    """The statistic that a reducer of values stored as `source` is, if partial results of it can be combined."""
+    if source.boolean or source.dtype.kind not in "iuf" or not isinstance(function, Bound):
+        return None
+    return statistic_of(function)
 
 
 def statistic_of(function: Bound) -> Statistic | None:
@@ -141,16 +148,28 @@ def measure_zones(
         pixels = selection.pixels
     else:
         pixels = np.concatenate([selection.pixels[a:b] for a, b in zip(starts, ends, strict=True)] or [starts])
-    shape = (len(chosen), *flat.shape[1:])
+    return _measure_layers(flat, pixels, selection.ids[chosen], lengths, source, statistic)
+
+
+def measure_all(values: np.ndarray, source: Storage, statistic: Statistic) -> Moments:
+    """The partial statistics of all pixels of a block (rows, columns, other dimensions), as those of zone 0."""
+    flat = values.reshape(-1, *values.shape[2:])
+    return _measure_layers(flat, slice(None), np.zeros(1, int), np.array([len(flat)]), source, statistic)
+
+
+def _measure_layers(
+    flat: np.ndarray, pixels: np.ndarray | slice, ids: np.ndarray, lengths: np.ndarray, source: Storage, of: Statistic
+) -> Moments:
+    shape = (len(ids), *flat.shape[1:])
     layers = flat.reshape(len(flat), -1)
     found: dict[str, list[np.ndarray]] = {}
     for layer in range(layers.shape[1]):
-        for name, values in _measure(layers[:, layer][pixels], lengths, source, statistic).items():
+        for name, values in _measure(layers[:, layer][pixels], lengths, source, of).items():
             found.setdefault(name, []).append(values)
     stacked = {name: np.stack(values, axis=-1).reshape(shape) for name, values in found.items()}
     if not layers.shape[1]:
         stacked = {"valid": np.zeros(shape, int), "finite": np.zeros(shape, int)}
-    return Moments(selection.ids[chosen], lengths, **stacked, largest=statistic.process == "max")
+    return Moments(ids, lengths, **stacked, largest=of.process == "max")
 
 
 def _measure(values: np.ndarray, lengths: np.ndarray, source: Storage, statistic: Statistic) -> dict[str, np.ndarray]:

@@ -23,13 +23,13 @@ import xarray as xr
 from dask.highlevelgraph import HighLevelGraph
 
 from openeo_backend.cube import gathered, memory
-from openeo_backend.cube.blocks import Bound, Function, reduced
+from openeo_backend.cube.blocks import Function, reduced
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.dimension import Dimension
 from openeo_backend.cube.geometry import project
 from openeo_backend.cube.grid import horizontal, need_crs, step
 from openeo_backend.cube.inside import Selection, select_each, turned
-from openeo_backend.cube.moments import Moments, Statistic, measure_zones, statistic_of
+from openeo_backend.cube.moments import Moments, Statistic, combinable, measure_zones
 from openeo_backend.cube.pixels import PixelArray, float_type, valid
 from openeo_backend.cube.results import store
 from openeo_backend.cube.storage import Storage
@@ -58,7 +58,7 @@ def aggregate(
     data = cube.data.transpose(y.name, x.name, *others).data
     source = Storage.of(cube)
     target = reduced(function, source)
-    statistic = _combinable(function, source)
+    statistic = combinable(function, source)
     places = Places.of(cube, zones.geometries())
     folder = None
     if statistic is None and isinstance(data, da.Array):
@@ -70,13 +70,6 @@ def aggregate(
     size = len(zones.labels(zones.of_type("geometry")[0].name))
     values = _lazy(data, work, places, size) if isinstance(data, da.Array) else _at_once(data, work, places, size)
     return _vector_cube(cube, zones, others, values, work, counts)
-
-
-def _combinable(function: Function, source: Storage) -> Statistic | None:
-    """The statistic that a callback is, if partial results of it can be combined."""
-    if source.boolean or source.dtype.kind not in "iuf" or not isinstance(function, Bound):
-        return None
-    return statistic_of(function)
 
 
 def _refuse_larger(pixels: int, source: Storage) -> None:

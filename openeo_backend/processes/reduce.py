@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from openeo_backend.cube import Cube, blocks
+from openeo_backend.cube import Cube, blocks, overall
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.callback import Callback
 from openeo_backend.graph.effects import Block, Effect
@@ -34,4 +34,4 @@ def reduce_spatial(data: Cube, reducer: Callback, context: Any = None) -> Cube:
             f"The data cube has no dimensions with the axes x and y, but: {', '.join(data.names) or 'none'}.",
             hint="Reduce a single dimension with reduce_dimension.",
         )
-    return blocks.reduce(data, blocks.bind(reducer, "data", context=context), names)
+    return overall.reduce_pixels(data, blocks.bind(reducer, "data", context=context), *names)

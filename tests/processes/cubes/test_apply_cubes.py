@@ -117,6 +117,51 @@ def test_reduce_spatial(call: Call) -> None:
     assert failure.value.code == "DimensionNotAvailable"
 
 
+STATISTICS = {
+    "mean": np.nanmean,
+    "sum": np.nansum,
+    "min": np.nanmin,
+    "max": np.nanmax,
+    "count": lambda values, axis: np.isfinite(values).sum(axis=axis),
+    "sd": lambda values, axis: np.nanstd(values, axis=axis, ddof=1),
+    "variance": lambda values, axis: np.nanvar(values, axis=axis, ddof=1),
+    "median": np.nanmedian,
+}
+
+
+@pytest.mark.parametrize("process", STATISTICS)
+@pytest.mark.parametrize("whole", [False, True])
+def test_reduce_spatial_of_many_blocks_as_of_one(call: Call, process: str, whole: bool) -> None:
+    stored = np.where(np.isnan(FLOATS), 0, 1000 + 200 * FLOATS).astype(np.uint16) if whole else FLOATS.copy()
+    stored[1, 1] = 0 if whole else np.nan  # nothing to see there
+    gaps, kind = stored == 0 if whole else np.isnan(stored), {"nodata": 0 if whole else None}
+    expected = quietly(STATISTICS[process], np.where(gaps, np.nan, stored.astype(float)), axis=(2, 3))
+    if process == "sum":
+        expected = np.where(gaps.all(axis=(2, 3)), np.nan, expected)
+    found = []
+    for lazy in (True, False):
+        cube = make(stored, lazy=lazy, t=T, bands=BANDS, y=range(5), x=range(6), **kind)
+        found.append(call("reduce_spatial", data=cube, reducer=chain((process, {"data": DATA}))))
+    np.testing.assert_allclose(values(found[0]), expected, rtol=2e-5)
+    np.testing.assert_allclose(values(found[1]), expected, rtol=2e-5)
+    assert found[0].data.dtype == found[1].data.dtype
+    assert found[0].nodata == found[1].nodata
+    if process != "median":  # planes are not put together
+        assert not any("rechunk" in layer for layer in found[0].data.data.__dask_graph__().layers)
+    strict = chain((process, {"data": DATA, "ignore_nodata": False}))
+    if process != "count":
+        missing = np.isnan(
+            values(
+                call(
+                    "reduce_spatial",
+                    data=make(stored, t=T, bands=BANDS, y=range(5), x=range(6), **kind),
+                    reducer=strict,
+                )
+            )
+        )
+        np.testing.assert_array_equal(missing, gaps.any(axis=(2, 3)))
+
+
 def test_apply_dimension_keeps_labels_with_the_length(call: Call) -> None:
     with nothing_computed():
         result = call("apply_dimension", data=floats(), process=chain(("cumsum", {"data": DATA})), dimension="t")
