@@ -8,6 +8,7 @@ tasks run one after the other and give the same values.
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
@@ -39,6 +40,15 @@ def filled(
         layer[name, *index] = Task((name, *index), Fill(fill, place, dtype))
     graph = HighLevelGraph.from_collections(name, layer, dependencies=())
     return da.Array(graph, name, chunks, dtype=dtype, meta=np.empty((0,) * len(chunks), dtype))
+
+
+def recut(array: da.Array, chunks: tuple[tuple[int, ...], ...]) -> da.Array | None:
+    """An array made by :func:`filled` with other blocks from the start; None for other arrays."""
+    first = (array.name, *(0,) * array.ndim)
+    node = dict(array.dask.layers[array.name]).get(first) if array.name in array.dask.layers else None
+    if not isinstance(node, Task) or not isinstance(node.func, Fill):
+        return None
+    return filled(f"{array.name}-{uuid.uuid4().hex}", chunks, array.dtype, node.func.fill)
 
 
 def mapped(

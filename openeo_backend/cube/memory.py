@@ -18,7 +18,8 @@ from typing import Any, cast
 import dask
 import numpy as np
 from dask._task_spec import Alias, DataNode, Task, TaskRef
-from dask.array.core import concatenate3, getter
+from dask.array.chunk import getitem
+from dask.array.core import concatenate3, concatenate_shaped, getter
 from dask.order import order
 
 from openeo_backend.cube.chain import Chain, Fill, bare
@@ -91,17 +92,27 @@ def need(graph: Graph, keys: Sequence[Hashable]) -> Need:
     uses.update(keys)
     sure, guessed = _Held(guess=False), _Held(guess=True)
     found, largest = Need(0, 0), None
+    views: dict[Hashable, Any] = {}
+
+    def release(key: Hashable) -> None:
+        uses[key] -= 1
+        if not uses[key]:
+            sure.drop(key)
+            guessed.drop(key)
+            for base in views.pop(key, ()):
+                release(base)
+
     for key in sorted(graph, key=lambda key: places[key]):
         node = graph[key]
         sure.add(key, node)
         task = guessed.add(key, node)
         if task > found.task:
             largest, found = key, replace(found, task=task, shape=_widest(node, guessed.known[key]))
+        if not guessed.own[key] and _is_cut(node):  # the array that it shows a part of stays as long
+            views[key] = node.dependencies
+            continue
         for one in node.dependencies:
-            uses[one] -= 1
-            if not uses[one]:
-                sure.drop(one)
-                guessed.drop(one)
+            release(one)
     return replace(found, least=sure.most, likely=guessed.most, nodes=_place(graph, largest))
 
 
@@ -114,20 +125,22 @@ class _Held:
     def __init__(self, *, guess: bool) -> None:
         self.guess = guess
         self.known: dict[Hashable, Shape | None] = {}
+        self.own: dict[Hashable, int] = {}
         self.bytes = self.buffers = self.most = 0
 
     def add(self, key: Hashable, node: Any) -> int:
         """Take in the result of a task, and tell what the task takes by itself."""
         loaded = _loaded(node, self.known)
-        self.known[key] = _made(node, self.known, guess=self.guess)
+        self.known[key] = made = _made(node, self.known, guess=self.guess)
+        self.own[key] = 0 if _is_view(node, made, self.known) else _bytes(made)
         self.buffers = max(self.buffers, loaded)
-        self.bytes += _bytes(self.known[key])
+        self.bytes += self.own[key]
         self.most = max(self.most, self.bytes + self.buffers)
-        return loaded + sum(_bytes(self.known.get(one)) for one in {*node.dependencies, key})
+        return loaded + sum(self.own.get(one, 0) for one in {*node.dependencies, key})
 
     def drop(self, key: Hashable) -> None:
         """Let go of a result that nothing needs any more."""
-        self.bytes -= _bytes(self.known.get(key))
+        self.bytes -= self.own[key]
 
 
 def refuse_larger(found: Need) -> None:
@@ -173,8 +186,46 @@ def _nodes(node: Any) -> tuple[NodeRef, ...]:
     return tuple(getattr(function, "nodes", ()))
 
 
+def _together(node: Any, known: Mapping[Hashable, Shape | None]) -> Shape | None:
+    """The shape of blocks that are put together; where some are not known, only how much the others are."""
+    parts = [known.get(one) for one in node.dependencies]
+    dtype = next((part.dtype for part in parts if part), np.dtype("u1"))
+    counts = node.args[1] if len(node.args) > 1 else ()  # how many blocks there are along each axis
+    keys = [getattr(one, "key", None) for one in getattr(node.args[0], "args", ())]
+    if math.prod(counts) == len(keys) == len(parts) and None not in parts:
+        places = np.arange(len(keys)).reshape(counts)
+        shape = []
+        for axis in range(places.ndim):
+            along = np.moveaxis(places, axis, 0).reshape(places.shape[axis], -1)[:, 0]
+            shape.append(sum(cast(Shape, known[keys[place]]).shape[axis] for place in along))
+        return Shape(tuple(shape), dtype)
+    return Shape((sum(map(_bytes, parts)) // dtype.itemsize,), dtype)
+
+
+def _is_cut(node: Any) -> bool:
+    """Whether a task takes a part of an array."""
+    return isinstance(node, Task) and bare(node.func) in (operator.getitem, getter, getitem)
+
+
+def _is_view(node: Any, made: Shape | None, known: Mapping[Hashable, Shape | None]) -> bool:
+    """Whether a task shows a part of an array without copying it."""
+    if not _is_cut(node):
+        return False
+    whole = max((_bytes(known.get(one)) for one in node.dependencies), default=0)
+    return bare(node.func) is not getitem or 2 * _bytes(made) > whole  # Dask's own copies what is less than half
+
+
+def _part(node: Any, known: Mapping[Hashable, Shape | None]) -> Shape | None:
+    """The shape of a part of an array."""
+    base, index = (_taken(node, known)[0] if node.args else None), node.args[1] if len(node.args) > 1 else None
+    if base is None or not isinstance(index, tuple) or not all(isinstance(part, slice) for part in index):
+        return None
+    cut = tuple(len(range(*part.indices(size))) for part, size in zip(index, base.shape, strict=False))
+    return Shape((*cut, *base.shape[len(cut) :]), base.dtype)
+
+
 def _made(node: Any, known: Mapping[Hashable, Shape | None], *, guess: bool) -> Shape | None:
-    """The shape of what a task makes; None where it is not known, or a view of what it gets."""
+    """The shape of what a task makes; None where it is not known."""
     if isinstance(node, DataNode):
         return Shape(node.value.shape, node.value.dtype) if isinstance(node.value, np.ndarray) else None
     if not isinstance(node, Task) or isinstance(node, Alias):
@@ -184,13 +235,10 @@ def _made(node: Any, known: Mapping[Hashable, Shape | None], *, guess: bool) -> 
         return Shape(function.shape, function.dtype)
     if isinstance(function, Chain):
         return _of_chain(function, node, known)
-    if function in (operator.getitem, getter):
-        return None
-    if function is concatenate3:
-        parts = [known.get(one) for one in node.dependencies]
-        sizes = sum(_bytes(part) for part in parts)
-        dtype = next((part.dtype for part in parts if part), np.dtype("u1"))
-        return Shape((sizes // dtype.itemsize,), dtype)
+    if _is_cut(node):
+        return _part(node, known)
+    if function in (concatenate3, concatenate_shaped):
+        return _together(node, known)
     if guess and str(getattr(function, "__module__", "")).partition(".")[0] in ("dask", "numpy", "xarray"):
         return max((known.get(one) for one in node.dependencies), key=_bytes, default=None)
     return None

@@ -12,7 +12,7 @@ import dask.array as da
 import numpy as np
 from dask.highlevelgraph import HighLevelGraph
 
-from openeo_backend.cube import blocks
+from openeo_backend.cube import blocks, fusion
 from openeo_backend.cube.blocks import Function
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.moments import Moments, Statistic, combinable, measure_all
@@ -28,13 +28,27 @@ def reduce_pixels(cube: Cube, function: Function, y: str, x: str) -> Cube:
 
     :raises OpenEOError: as :func:`blocks.reduce`.
     """
-    plain = blocks.reduce(cube, function, [y, x])
     source = Storage.of(cube)
     statistic = combinable(function, source)
-    if statistic is None or not cube.is_lazy or not cube.data.size:
-        return plain
+    if not cube.is_lazy or not cube.data.size:
+        return blocks.reduce(cube, function, [y, x])
+    if statistic is None:
+        return blocks.reduce(_by_plane(cube, (y, x)), function, [y, x])
+    plain = blocks.reduce(cube, function, [y, x])
     values = cube.data.transpose(y, x, *plain.names).data
     return plain.patch(data=plain.data.copy(data=_joined(values, _Work(statistic, source, Storage.of(plain)))))
+
+
+def _by_plane(cube: Cube, axes: Sequence[str]) -> Cube:
+    """The cube so that what is loaded for one plane is nothing of the others, where it comes as it is loaded."""
+    data = cube.data.data
+    if all(len(cube.data.chunksizes[axis]) == 1 for axis in axes):
+        return cube
+    chunks = tuple(
+        sizes if name in axes else (1,) * sum(sizes) for name, sizes in zip(cube.names, data.chunks, strict=True)
+    )
+    found = fusion.recut(data, chunks)
+    return cube if found is None else cube.patch(data=cube.data.copy(data=found))
 
 
 @dataclass(frozen=True, eq=False)
