@@ -99,6 +99,33 @@ class Buffers:
 
 
 @dataclass(frozen=True, eq=False)
+class Planes:
+    """A result that is computed plane by plane as it is taken, in the thread that takes it."""
+
+    chain: Chain
+    blocks: tuple[np.ndarray, ...]
+    axis: int
+    count: int
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for start in range(self.count):
+            yield self.chain.plane(self.blocks, self.axis, slice(start, start + 1), None)
+
+
+@dataclass(frozen=True, eq=False)
+class ByPlanes:
+    """A chain whose result comes in planes, if it is filled by planes along one of some axes."""
+
+    chain: Chain
+    axes: frozenset[int]
+
+    def __call__(self, *blocks: np.ndarray) -> np.ndarray | Planes:
+        shape = self.chain.result_shape(blocks)
+        axis = self.chain.planes(shape)
+        return Planes(self.chain, blocks, axis, shape[axis]) if axis in self.axes else self.chain(*blocks)
+
+
+@dataclass(frozen=True, eq=False)
 class Chain:
     """A step and the steps that make its inputs."""
 
@@ -121,17 +148,24 @@ class Chain:
         """Bytes that are filled at a time, for blocks of known shapes (None: of any)."""
         together = self.filled
         shape = None if blocks is None else self.result_shape(blocks)
-        axis = None if shape is None else self._planes(shape)
+        axis = None if shape is None else self.planes(shape)
         return together if axis is None or shape is None else math.ceil(together / shape[axis])
 
     def __call__(self, *blocks: np.ndarray) -> np.ndarray:
         shape = self.result_shape(blocks)
-        axis = self._planes(shape)
+        axis = self.planes(shape)
         if axis is None:
             chain, blocks = self._prepared(blocks)
             return chain._bind(blocks, count()).run()
         parts = (slice(start, start + 1) for start in range(shape[axis]))
-        return _joined(shape, axis, parts, lambda part, out: self._bind(blocks, count(), axis, part).run(out))
+        return _joined(shape, axis, parts, lambda part, out: self.plane(blocks, axis, part, out))
+
+    def plane(self, blocks: Sequence[np.ndarray], axis: int, part: slice, out: np.ndarray | None) -> np.ndarray:
+        """A part of the result along an axis.
+
+        :param out: see :meth:`Bound.run`.
+        """
+        return self._bind(blocks, count(), axis, part).run(out)
 
     def result_shape(self, blocks: Sequence[HasShape]) -> tuple[int, ...]:
         """The shape of the result for blocks of some shapes."""
@@ -143,7 +177,7 @@ class Chain:
                 shapes.append(one.shape if isinstance(one, Fill) else blocks[one].shape)
         return self.step.result_shape(shapes)
 
-    def _planes(self, shape: tuple[int, ...]) -> int | None:
+    def planes(self, shape: tuple[int, ...]) -> int | None:
         """The axis of the result along which large blocks are filled one plane after the other."""
         if self.filled <= PLANES_BYTES:
             return None
@@ -196,7 +230,7 @@ class Chain:
     def _shrinks(self, blocks: Sequence[np.ndarray]) -> bool:
         """Whether the result, which can be computed plane by plane, takes less memory than what it is made of."""
         shape = self.result_shape(blocks)
-        if not isinstance(self.step, Flattening) or self._planes(shape) is None:
+        if not isinstance(self.step, Flattening) or self.planes(shape) is None:
             return False
         size = math.prod(shape) * self.step.target.dtype.itemsize
         return size < self.filled

@@ -377,13 +377,24 @@ def _stack_into(out: np.ndarray, *rows: np.ndarray) -> None:
 
 def moved(value: Value, source: int, target: int) -> Value:
     """A value with an axis at another place."""
+    return _viewed(value, lambda v: np.moveaxis(v, source, target), lambda v: np.moveaxis(v, target, source))
+
+
+def turned(value: Value, axes: Sequence[int]) -> Value:
+    """A value with its axes in another order."""
+    back = tuple(int(place) for place in np.argsort(axes))
+    return _viewed(value, lambda v: v.transpose(axes), lambda v: v.transpose(back))
+
+
+def _viewed(value: Value, there: Function, back: Function) -> Value:
+    """What a function makes of a value by laying out its axes; another one undoes it."""
     into = value.into
     if into is None:
-        return value.then(lambda v: np.moveaxis(v, source, target), array=False, labels=None)
+        return value.then(there, array=False, labels=None)
     return replace(
         value,
-        function=lambda *inputs: np.moveaxis(value.function(*inputs), source, target),
-        into=lambda out, *inputs: into(np.moveaxis(out, target, source), *inputs),
+        function=lambda *inputs: there(value.function(*inputs)),
+        into=lambda out, *inputs: into(back(out), *inputs),
         array=False,
         labels=None,
     )

@@ -8,6 +8,7 @@ tasks run one after the other and give the same values.
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -25,6 +26,7 @@ from openeo_backend.cube.chain import Buffers, Chain, Fill, Place, Step, bare
 from openeo_backend.cube.flat import Flattening, Leaf, Unfit, Value, agree, close, load
 from openeo_backend.cube.pixels import float_type
 from openeo_backend.cube.program import Program
+from openeo_backend.cube.turning import Merge, Turn
 
 Graph = dict[Hashable, Any]
 
@@ -78,6 +80,17 @@ def mapped(
     return da.Array(graph, name, chunks, dtype=dtype, meta=np.empty((0,) * len(chunks), dtype))
 
 
+def merge_axes(array: Any, place: int) -> Any:
+    """A numpy or Dask array with an axis and the next one as one axis, the next one running faster."""
+    step = Merge(place)
+    if not isinstance(array, da.Array) or array.numblocks[place] != 1 or array.numblocks[place + 1] != 1:
+        return array.reshape(step.result_shape([array.shape]))
+    sizes = tuple((array.shape[axis],) if axis in (place, place + 1) else own for axis, own in enumerate(array.chunks))
+    together = (math.prod(array.shape[place : place + 2]),)
+    chunks = (*sizes[:place], together, *sizes[place + 2 :])
+    return mapped(f"merge-axes-{uuid.uuid4().hex}", step, [array], chunks, array.dtype)
+
+
 def _source(index: Sequence[int], axes: Sequence[int | None], ndim: int) -> list[int]:
     """Where the block of an array is that goes into a block of the result."""
     found = [0] * ndim
@@ -102,9 +115,9 @@ def fuse(graph: Mapping[Hashable, Any], keys: Sequence[Hashable]) -> Graph:
             taken = [argument.key for argument in node.args if isinstance(argument, TaskRef)]
             uses.update(taken)
             uses.subtract(set(taken))
-    buffers = Buffers()
+    buffers, turns = Buffers(), _Turns()
     for key in _ordered(fused):
-        node = fused[key]
+        node = turns.seen(fused[key], fused, uses)
         if not isinstance(node, Task) or not isinstance(bare(node.func), Step) or node.kwargs:
             continue
         chain, leaves = _chained(node, fused, uses, buffers)
@@ -134,6 +147,26 @@ def _chained(node: Task, graph: Graph, uses: Mapping[Hashable, int], buffers: Bu
             inputs.append(len(leaves))
             leaves.append(reference)
     return Chain(node.func, bare(node.func), tuple(inputs), buffers), leaves
+
+
+class _Turns:
+    """Finds where the result of a chain gets its axes in another order, which makes a step of the chain."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, Turn] = {}
+
+    def seen(self, node: Any, graph: Graph, uses: Mapping[Hashable, int]) -> Any:
+        """The task as a step; as it is where it is another."""
+        if not isinstance(node, Task) or node.func is not np.transpose or set(node.kwargs) != {"axes"}:
+            return node
+        before = graph.get(node.args[0].key) if isinstance(node.args[0], TaskRef) else None
+        chain = before.func if isinstance(before, Task) else None
+        if not isinstance(chain, Chain) or not isinstance(chain.step, Flattening) or uses[node.args[0].key] != 1:
+            return node
+        form = (id(chain.step), tuple(node.kwargs["axes"]))  # of all blocks the same, so that they share a program
+        if form not in self._known:
+            self._known[form] = Turn(form[1], chain.step.target, getattr(chain.call, "nodes", ()))
+        return Task(node.key, self._known[form], node.args[0])
 
 
 def _ordered(graph: Graph) -> list[Hashable]:

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import dask
 import dask.array as da
 import numpy as np
-from dask._task_spec import Alias, DataNode
+from dask._task_spec import Alias, DataNode, Task
 from dask.array.optimization import optimize
 from dask.core import flatten
 from dask.local import get_sync
@@ -24,6 +24,7 @@ from dask.optimization import cull
 from dask.threaded import get as get_threaded
 
 from openeo_backend.cube import memory
+from openeo_backend.cube.chain import ByPlanes, Chain, Planes
 from openeo_backend.cube.fusion import fuse
 from openeo_backend.formats.asset import Progress
 from openeo_backend.formats.shared import Shared
@@ -63,6 +64,7 @@ def stream(
     threads: int | None = None,
     budget: int = BUDGET,
     kept: int | None = None,
+    apart: Sequence[int] = (),
 ) -> Iterator[Block[T]]:
     """Computes every chunk of `array` exactly once and yields its windows, row by row of the last two axes.
 
@@ -78,6 +80,7 @@ def stream(
     :param array: numpy array or dask array with at least two axes.
     :param kept: bytes of what several windows need up to which it is kept for them; by default a third of the memory
         that is planned with.
+    :param apart: axes along which a window may come in parts, of which each is finished before the next is computed.
     """
     threads = threads or memory.threads()
     budget = min(budget, memory.planned() // 4)
@@ -86,35 +89,35 @@ def stream(
     others = _split(_chunks(array)[:-2], _area(axes) * array.dtype.itemsize, budget // (threads + 1))
     windows = [(*rest, y, x) for y, x in product(*axes) for rest in others]
     inner = max(threads // max(len(windows), 1), 1)
-    source = _Source(array, windows, inner, memory.planned() // 3 if kept is None else kept)
+    source = _Source(array, windows, inner, memory.planned() // 3 if kept is None else kept, apart)
     threads = source.fit(threads, windows, budget)
 
-    def compute(place: tuple[slice, ...], share: Share) -> T:
+    def compute(place: tuple[slice, ...], share: Share) -> list[Block[T]]:
         with share.told():
             return source.finish(place, finish, share)
 
     largest = max((prod(s.stop - s.start for s in place) * array.dtype.itemsize for place in windows), default=1)
     flight = int(min(max(budget // max(largest, 1), 1), threads + 1))
     with _pool(threads, len(windows)) as pool:
-        pending: deque[tuple[tuple[slice, ...], Share, Future[T]]] = deque()
+        pending: deque[tuple[Share, Future[list[Block[T]]]]] = deque()
         todo = iter(windows)
         try:
             for done in range(len(windows)):
                 while len(pending) < flight and (place := next(todo, None)) is not None:
                     share = Share()
-                    pending.append((place, share, pool.submit(compute, place, share)))
-                while not wait_for([pending[0][2]], timeout=TELL_SECONDS).done:
-                    progress(done + sum(share.value for _, share, _ in pending), len(windows))
-                place, _, future = pending.popleft()
-                result = future.result()
+                    pending.append((share, pool.submit(compute, place, share)))
+                while not wait_for([pending[0][1]], timeout=TELL_SECONDS).done:
+                    progress(done + sum(share.value for share, _ in pending), len(windows))
+                _, future = pending.popleft()
+                blocks = future.result()
                 del future
-                yield Block(place, result)
-                del result
+                while blocks:
+                    yield blocks.pop(0)
                 progress(done + 1, len(windows))
         finally:
-            for _, _, future in pending:
+            for _, future in pending:
                 future.cancel()
-            wait_for([future for _, _, future in pending])
+            wait_for([future for _, future in pending])
 
 
 @contextmanager
@@ -140,7 +143,9 @@ class _Source:
     have few windows, but need many blocks. What several windows need is computed once.
     """
 
-    def __init__(self, array: Any, windows: Sequence[tuple[slice, ...]], threads: int, kept: int) -> None:
+    def __init__(
+        self, array: Any, windows: Sequence[tuple[slice, ...]], threads: int, kept: int, apart: Sequence[int] = ()
+    ) -> None:
         self.array, self.inner = array, threads
         self.lazy = isinstance(array, da.Array)
         if self.lazy:
@@ -148,9 +153,10 @@ class _Source:
             with dask.config.set({"optimization.fuse.active": False}):
                 graph = dict(optimize(array.__dask_graph__(), keys))
             self.chained = fuse(graph, keys)
-            self.graph = dict(optimize(self.chained, keys))
             self.starts = [_starts(sizes) for sizes in array.chunks]
             scheduler = dask.config.get("scheduler", None)
+            parted = self._parted(windows, frozenset(apart)) if apart and not callable(scheduler) else {}
+            self.graph = dict(optimize(self.chained | parted, keys))
             tasks = sum(not isinstance(task, DataNode | Alias) for task in self.graph.values())
             own = get_sync if threads == 1 or tasks == 1 else partial(get_threaded, num_workers=threads)
             self.get = scheduler if callable(scheduler) else own
@@ -185,7 +191,7 @@ class _Source:
         indices = list(product(*ranges))
         return indices, [(self.array.name, *index) for index in indices]
 
-    def read(self, place: tuple[slice, ...], share: Share) -> np.ndarray:
+    def read(self, place: tuple[slice, ...], share: Share) -> np.ndarray | Planes:
         """Values of a window whose edges are chunk borders."""
         if not self.lazy:
             return np.asarray(self.array[place])
@@ -202,21 +208,40 @@ class _Source:
         parts = self.shared.compute(keys, get) if self.shared else get(graph, keys)
         return _assemble(self._shape(place), self.array.dtype, self._places(place, indices), parts)
 
-    def finish(self, place: tuple[slice, ...], finish: Callable[[np.ndarray, tuple[slice, ...]], T], share: Share) -> T:
+    def _parted(self, windows: Sequence[tuple[slice, ...]], axes: frozenset[int]) -> dict[Any, Task]:
+        """The tasks of windows of one chunk each that are chains, as ones that give their results in planes."""
+        keys = [own[0] for own in (self._keys(place)[1] for place in windows) if len(own) == 1]
+        tasks = [(key, self.chained[key]) for key in keys]
+        return {
+            key: Task(key, ByPlanes(task.func, axes), *task.args)
+            for key, task in tasks
+            if isinstance(task, Task) and isinstance(task.func, Chain)
+        }
+
+    def finish(
+        self, place: tuple[slice, ...], finish: Callable[[np.ndarray, tuple[slice, ...]], T], share: Share
+    ) -> list[Block[T]]:
         """What `finish` makes of a window; a cluster runs it as well, and tells nothing meanwhile.
 
         :param share: told how much of the window is done.
         """
         if not self.lazy or not callable(dask.config.get("scheduler", None)):
-            return finish(self.read(place, share), place)
+            values = self.read(place, share)
+            if not isinstance(values, Planes):
+                return [Block(place, finish(values, place))]
+            found = []
+            for number, plane in enumerate(values):
+                start = place[values.axis].start + number
+                own = (*place[: values.axis], slice(start, start + 1), *place[values.axis + 1 :])
+                found.append(Block(own, finish(plane, own)))
+            return found
         indices, keys = self._keys(place)
         graph = dict(cull(self.graph, keys)[0])
         # Two tasks, so that the chunks are let go of before the window is finished.
         assemble = partial(_assemble, self._shape(place), self.array.dtype, self._places(place, indices))
         graph[_WINDOW] = (assemble, keys)
         graph[_FINISHED] = (partial(_apply, finish, place), _WINDOW)
-        result: T = self.get(graph, _FINISHED)
-        return result
+        return [Block(place, self.get(graph, _FINISHED))]
 
     def _shape(self, place: tuple[slice, ...]) -> tuple[int, ...]:
         return tuple(part.stop - part.start for part in place)
@@ -236,10 +261,12 @@ class _Source:
 _WINDOW, _FINISHED = "openeo-window", "openeo-finished"
 
 
-def _assemble(shape: tuple[int, ...], dtype: np.dtype, places: list[tuple[slice, ...]], parts: list[Any]) -> np.ndarray:
+def _assemble(
+    shape: tuple[int, ...], dtype: np.dtype, places: list[tuple[slice, ...]], parts: list[Any]
+) -> np.ndarray | Planes:
     """The chunks of a window as one array."""
     if len(parts) == 1:
-        return np.asanyarray(parts[0])
+        return parts[0] if isinstance(parts[0], Planes) else np.asanyarray(parts[0])
     out = np.empty(shape, dtype)
     for place, part in zip(places, parts, strict=True):
         out[place] = part

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from openeo_backend.cube import memory
 from openeo_backend.cube.compiled import kernels
 from openeo_backend.formats.tiles import (
     TILE_BUDGET,
@@ -100,7 +100,7 @@ class Chunks:
     ) -> None:
         """:param store: gets the band, where the chunk begins in all its dimensions, and the bytes."""
         self._chunking, self._bands, self._store, self._pool = chunking, bands, store, pool
-        self._limit = 2 * (os.cpu_count() or 1)
+        self._limit = 2 * memory.threads()
         self._pending: deque[tuple[list[Future[Encoded]], Tile]] = deque()
         planes = bands * prod(chunking.shape[:-2])
         shape = (planes, chunking.shape[-2], chunking.shape[-1])
@@ -143,5 +143,5 @@ class Chunks:
 @contextmanager
 def compressing() -> Iterator[ThreadPoolExecutor]:
     """Threads that compress what has to be joined first."""
-    with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="deflate") as pool:
+    with ThreadPoolExecutor(memory.threads(), thread_name_prefix="deflate") as pool:
         yield pool

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections import deque
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ import rioxarray
 import xarray as xr
 from rasterio.io import MemoryFile
 
+from openeo_backend.cube import memory
 from openeo_backend.cube.cube import Band, Cube
 from openeo_backend.cube.dimension import Dimension
 from openeo_backend.errors import OpenEOError
@@ -63,7 +63,7 @@ def write(value: Any, folder: Path, stem: str, options: Mapping[str, Any], progr
     _check(images, options)
     codec = choose_codec(images.storage.dtype, options)
     targets = choose_targets(images, folder, stem, options)
-    threads = os.cpu_count() or 1
+    threads = memory.threads()
     with ThreadPoolExecutor(threads, thread_name_prefix="deflate") as pool, TemporaryFile(dir=folder) as spool:
         queue = _Queue(pool, 2 * threads)
         files = [_File(target, images, codec, options, queue, spool, TILE_BUDGET // len(targets)) for target in targets]

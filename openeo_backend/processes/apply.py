@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from openeo_backend.cube import Cube, Dimension, blocks
+from openeo_backend.cube.fusion import merge_axes
 from openeo_backend.graph.callback import Callback
 from openeo_backend.graph.effects import Effect
 from openeo_backend.processes.registry import process
@@ -47,11 +48,11 @@ def _moved(cube: Cube, source: str, target: str) -> Cube:
         array = array.transpose(*kept[:place], target, *kept[place:])
     else:
         array = array.expand_dims(target, axis=place)
-    shape = (*array.shape[:place], array.shape[place] * array.shape[place + 1], *array.shape[place + 2 :])
+    values = merge_axes(array.data, place)
     names = [target if name == source else name for name in kept]
     coords = {name: (name, cube.labels(name)) for name in kept if name != source}
-    coords[target] = (target, np.arange(shape[place]))
-    moved = xr.DataArray(array.data.reshape(shape), dims=names, coords=coords, attrs=cube.data.attrs)
+    coords[target] = (target, np.arange(values.shape[place]))
+    moved = xr.DataArray(values, dims=names, coords=coords, attrs=cube.data.attrs)
     dimensions = tuple(described if name == target else cube.dimension(name) for name in names)
     types = {entry.type for entry in dimensions if entry is not described}
     properties = cube.properties if "geometry" in types else None
