@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import os
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
+from tempfile import mkstemp
 from typing import Any, cast
 
 import dask.array as da
@@ -15,6 +19,7 @@ import xarray as xr
 from dask.highlevelgraph import HighLevelGraph
 
 from openeo_backend.cube.cube import Cube
+from openeo_backend.cube.gathered import IN_MEMORY
 from openeo_backend.cube.grid import horizontal, need_crs, step
 from openeo_backend.cube.inside import Selection, select_each, turned
 from openeo_backend.cube.neighborhood import same_shape
@@ -30,13 +35,20 @@ Function = Callable[[Cube], Any]
 SAMPLE = 4
 
 
-def apply_to_polygons(cube: Cube, polygons: np.ndarray, function: Function, mask_value: Any = None) -> Cube:
+def apply_to_polygons(
+    cube: Cube,
+    polygons: np.ndarray,
+    function: Function,
+    mask_value: Any = None,
+    scratch: Callable[[], Path] | None = None,
+) -> Cube:
     """The cube with `function(part)` in polygons, and `mask_value` (None: missing) outside of all of them.
 
     A part has the pixels whose areas the bounds of a polygon reach; those whose centres the polygon does not intersect
     hold `mask_value`. Polygons that select no pixel are left out.
 
     :param polygons: object array in the reference system of the cube.
+    :param scratch: makes a folder for the results of large polygons, which wait there for the blocks they are for.
     :raises OpenEOError: GeometriesOverlap where a pixel is in several polygons; DataCubePropertiesImmutable where a
         result has other dimensions or labels than its part.
     """
@@ -49,7 +61,7 @@ def apply_to_polygons(cube: Cube, polygons: np.ndarray, function: Function, mask
     run = _Run(function, _bare(turned_cube), mask_value).traced(windows[0] if windows else None)
     data = turned_cube.data.data
     values = (
-        _lazy(data, run, windows)
+        _lazy(data, run, windows, scratch)
         if isinstance(data, da.Array)
         else run.assemble(
             data.shape,
@@ -90,20 +102,30 @@ class _Window:
         mask.ravel()[self.selection().pixels] = True
         return mask
 
+    def within(self, top: int, left: int) -> tuple[slice, slice]:
+        """Its rows and columns, counted from some of the cube."""
+        rows, columns = self.rows, self.columns
+        return slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
+
+    def part(self, rows: slice, columns: slice) -> _Window:
+        """What of it lies in rows and columns of the cube."""
+        rows = slice(max(self.rows.start, rows.start), min(self.rows.stop, rows.stop))
+        columns = slice(max(self.columns.start, columns.start), min(self.columns.stop, columns.stop))
+        ys = self.ys[rows.start - self.rows.start : rows.stop - self.rows.start]
+        xs = self.xs[columns.start - self.columns.start : columns.stop - self.columns.start]
+        return replace(self, rows=rows, columns=columns, ys=ys, xs=xs)
+
     def selection(self) -> Selection:
         shapes = np.array([self.polygon], dtype=object)
         return select_each(self.ys, self.xs, shapes, np.zeros(1, int), self.sizes)
 
     def meet(self, other: _Window) -> bool:
         """Whether a pixel is in both polygons."""
-        rows = slice(max(self.rows.start, other.rows.start), min(self.rows.stop, other.rows.stop))
-        columns = slice(max(self.columns.start, other.columns.start), min(self.columns.stop, other.columns.stop))
-        if rows.start >= rows.stop or columns.start >= columns.stop:
+        both = self.part(other.rows, other.columns)
+        if both.rows.start >= both.rows.stop or both.columns.start >= both.columns.stop:
             return False
-        ys = self.ys[rows.start - self.rows.start : rows.stop - self.rows.start]
-        xs = self.xs[columns.start - self.columns.start : columns.stop - self.columns.start]
         shapes = np.array([self.polygon, other.polygon], dtype=object)
-        pixels = select_each(ys, xs, shapes, np.arange(2), self.sizes).pixels
+        pixels = select_each(both.ys, both.xs, shapes, np.arange(2), self.sizes).pixels
         return len(np.unique(pixels)) < len(pixels)
 
 
@@ -169,6 +191,8 @@ class _Run:
     def __call__(self, values: np.ndarray, window: _Window) -> np.ndarray:
         """The result for the values of a window, stored as `target`."""
         found = self._called(values, window, window.selected())
+        if Storage.of(found) == self.target:
+            return np.asarray(found.data.values)
         out = self.target.empty(found.data.shape)
         self.target.close(Storage.of(found).open(np.asarray(found.data.values)), out)
         return out
@@ -222,14 +246,9 @@ class _Run:
         out[...] = self.outside
         top, left = place[0].start or 0, place[1].start or 0
         for window, values in results:
-            rows = slice(max(window.rows.start, top), min(window.rows.stop, top + shape[-2]))
-            columns = slice(max(window.columns.start, left), min(window.columns.stop, left + shape[-1]))
-            inner = (
-                slice(rows.start - window.rows.start, rows.stop - window.rows.start),
-                slice(columns.start - window.columns.start, columns.stop - window.columns.start),
-            )
-            part = out[..., rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-            np.copyto(part, values[(..., *inner)], where=window.selected()[inner])
+            part = window.part(slice(top, top + shape[-2]), slice(left, left + shape[-1]))
+            inner = part.within(window.rows.start, window.columns.start)
+            np.copyto(out[(..., *part.within(top, left))], values[(..., *inner)], where=part.selected())
         return out
 
 
@@ -246,13 +265,11 @@ def _masked(cube: Cube, where: np.ndarray | None, value: Any) -> Cube:
 # -- all blocks -------------------------------------------------------------------------------------------
 
 
-def _lazy(data: da.Array, run: _Run, windows: Sequence[_Window]) -> da.Array:
-    """One task per polygon, and one per block of the result, which polygons reach four of at most."""
-    chunks: list[Any] = [(size,) for size in data.shape[:-2]]
-    for axis, own in enumerate(data.chunks[-2:]):
-        widest = max((window.shape[axis] for window in windows), default=0)
-        chunks.append(own if widest <= min(own, default=0) else max(widest, *own))
-    data = data.rechunk(tuple(chunks))
+def _lazy(data: da.Array, run: _Run, windows: Sequence[_Window], scratch: Callable[[], Path] | None) -> da.Array:
+    """One task per polygon, and one per block of the result."""
+    data = data.rechunk((*((size,) for size in data.shape[:-2]), *data.chunks[-2:]))
+    sizes = [math.prod((*data.shape[:-2], *window.shape)) * run.target.dtype.itemsize for window in windows]
+    folder = scratch() if scratch is not None and max(sizes, default=0) > IN_MEMORY else None
     name = f"polygons-{uuid.uuid4().hex}"
     rows, columns = (slices_of(lengths) for lengths in data.chunks[-2:])
     lead = (0,) * (data.ndim - 2)
@@ -262,7 +279,7 @@ def _lazy(data: da.Array, run: _Run, windows: Sequence[_Window]) -> da.Array:
         own_rows, own_columns = _touched(rows, window.rows), _touched(columns, window.columns)
         keys = [[(data.name, *lead, row, column) for column in own_columns] for row in own_rows]
         start = rows[own_rows[0]].start, columns[own_columns[0]].start
-        tasks[(f"{name}-part", number)] = (trace.located(_Part(run, window, start)), keys)
+        tasks[(f"{name}-part", number)] = (trace.located(_Part(run, window, start, folder)), keys)
         for place in product(own_rows, own_columns):
             reached[place].append(number)
     for (row, column), numbers in reached.items():
@@ -281,18 +298,51 @@ class _Part:
     window: _Window
     start: tuple[int, int]
     """Row and column where the blocks begin."""
+    folder: Path | None
+    """For results that are large."""
 
     __name__ = "apply to polygon"
 
-    def __call__(self, blocks: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-        rows = [np.concatenate(list(row), axis=-1) if len(row) > 1 else row[0] for row in blocks]
-        values = np.concatenate(rows, axis=-2) if len(rows) > 1 else rows[0]
-        (top, left), window = self.start, self.window
-        inner = (
-            slice(window.rows.start - top, window.rows.stop - top),
-            slice(window.columns.start - left, window.columns.stop - left),
-        )
-        return self.run(np.asarray(values)[(..., *inner)], window)
+    def __call__(self, blocks: Sequence[Sequence[np.ndarray]]) -> np.ndarray | _Stored:
+        result = self.run(self._values(blocks), self.window)
+        if self.folder is None or result.dtype.kind == "O" or result.nbytes <= IN_MEMORY or not self.folder.is_dir():
+            return result
+        return _Stored.write(result, self.folder)
+
+    def _values(self, blocks: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+        """The values of the window."""
+        first = blocks[0][0]
+        values = np.empty((*first.shape[:-2], *self.window.shape), first.dtype)
+        top = self.start[0]
+        for row in blocks:
+            left = self.start[1]
+            for block in row:
+                part = self.window.part(slice(top, top + block.shape[-2]), slice(left, left + block.shape[-1]))
+                place = part.within(self.window.rows.start, self.window.columns.start)
+                values[(..., *place)] = block[(..., *part.within(top, left))]
+                left += block.shape[-1]
+            top += row[0].shape[-2]
+        return values
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """Values in a file."""
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @classmethod
+    def write(cls, values: np.ndarray, folder: Path) -> _Stored:
+        handle, path = mkstemp(dir=folder, suffix=".polygon")
+        with os.fdopen(handle, "wb") as file:
+            for plane in values:
+                np.ascontiguousarray(plane).tofile(file)
+        return cls(Path(path), values.shape, values.dtype)
+
+    def open(self) -> np.ndarray:
+        return np.memmap(self.path, self.dtype, "r", shape=self.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -304,8 +354,9 @@ class _Block:
     place: tuple[slice, slice]
     windows: Sequence[_Window]
 
-    def __call__(self, results: Sequence[np.ndarray]) -> np.ndarray:
-        return self.run.assemble(self.shape, self.place, list(zip(self.windows, results, strict=True)))
+    def __call__(self, results: Sequence[np.ndarray | _Stored]) -> np.ndarray:
+        opened = [result.open() if isinstance(result, _Stored) else result for result in results]
+        return self.run.assemble(self.shape, self.place, list(zip(self.windows, opened, strict=True)))
 
 
 def _touched(parts: Sequence[slice], wanted: slice) -> list[int]:

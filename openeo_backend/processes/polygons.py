@@ -18,27 +18,32 @@ from openeo_backend.cube.segments import apply_to_polygons
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.callback import Callback
 from openeo_backend.graph.effects import BLOCKED, Block, Effect, Narrow
+from openeo_backend.processes.environment import Env
 from openeo_backend.processes.registry import process
 
 
 @process("apply_polygon", effect=Effect(Narrow("geometries", alone=True), Block(), Block()))
-def apply_polygon(data: Cube, geometries: Any, process: Callback, mask_value: Any = None, context: Any = None) -> Cube:
+def apply_polygon(
+    data: Cube, geometries: Any, process: Callback, mask_value: Any = None, context: Any = None, *, env: Env
+) -> Cube:
     """Apply a process to the part of the cube in each polygon; elsewhere values become `mask_value` or missing.
 
     :raises OpenEOError: GeometriesOverlap; ProcessParameterInvalid for geometries that are no polygons.
     """
     polygons = _polygons(data, geometries, "geometries")
-    return apply_to_polygons(data, polygons, bind(process, "data", context=context), mask_value)
+    return apply_to_polygons(data, polygons, bind(process, "data", context=context), mask_value, env.scratch)
 
 
 @process("chunk_polygon", effect=Effect(Narrow("chunks", alone=True), Block(), Block()))
-def chunk_polygon(data: Cube, chunks: Any, process: Callback, mask_value: Any = None, context: Any = None) -> Cube:
+def chunk_polygon(
+    data: Cube, chunks: Any, process: Callback, mask_value: Any = None, context: Any = None, *, env: Env
+) -> Cube:
     """As apply_polygon, but each polygon of a MultiPolygon is a part of its own.
 
     :raises OpenEOError: as apply_polygon.
     """
     polygons = np.asarray(shapely.get_parts(_polygons(data, chunks, "chunks")), dtype=object)
-    return apply_to_polygons(data, polygons, bind(process, "data", context=context), mask_value)
+    return apply_to_polygons(data, polygons, bind(process, "data", context=context), mask_value, env.scratch)
 
 
 def _polygons(data: Cube, geometries: Any, parameter: str) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import dask.array as da
@@ -23,7 +24,7 @@ from vector_support import (
     values,
 )
 
-from openeo_backend.cube import Cube
+from openeo_backend.cube import Cube, segments
 from openeo_backend.cube.blocks import bind
 from openeo_backend.cube.segments import apply_to_polygons
 from openeo_backend.errors import OpenEOError
@@ -197,6 +198,19 @@ def test_polygons_larger_than_blocks_are_processed_once(call: Call) -> None:
     traced = len(calls)
     found.data.compute()
     assert len(calls) == traced + 1
+
+
+def test_results_of_large_polygons_wait_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, polygons = numbers(), np.array(APART[:3], dtype=object)
+    monkeypatch.setattr(segments, "IN_MEMORY", 100)
+    found = apply_to_polygons(
+        raster(data, chunks=(1, 1, 5, 5)), polygons, lambda part: part.patch(data=part.data * 2), None, lambda: tmp_path
+    )
+    assert not list(tmp_path.iterdir())
+    np.testing.assert_allclose(values(found), np.where(mask_of(APART[:3]), data * 2, np.nan), rtol=1e-6)
+    files = sorted(path.stat().st_size for path in tmp_path.iterdir())
+    assert len(files) == 3
+    assert min(files) > 100
 
 
 # -- vector_to_raster --------------------------------------------------------------------------------------
