@@ -99,10 +99,15 @@ class Backend:
         user: User | None,
         most: float | None = None,
         remote: PinnedProcesses | None = None,
+        stored: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> tuple[Plan | None, list[OpenEOError]]:
-        """The plan of a process as `user` would run it, or None, and all of its problems; see :meth:`validate`."""
+        """The plan of a process as `user` would run it, or None, and all of its problems; see :meth:`validate`.
+
+        :param stored: the stored processes of the user, where they are known already.
+        """
         most = self.settings.limits.job_samples if most is None else most
-        stored = self.stored(user.id) if user is not None else {}
+        if stored is None:
+            stored = self.stored(user.id) if user is not None else {}
         engine = self.engine.seen_by(Viewer.of(user))
         return engine.plan(process, stored=stored, most=most, remote=remote)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
+from openeo_backend.net.alarm import Alarm, alarms
 from openeo_backend.observe.aside import aside
 
 #: Bytes per second that are expected of bodies.
@@ -32,7 +33,7 @@ class Patience:
 
     def __init__(self, client: socket.socket, slow: threading.Semaphore) -> None:
         self._client, self._slow = client, slow
-        self._timer: threading.Timer | None = None
+        self._alarm: Alarm | None = None
         self._lock, self._holds, self._turn = threading.Lock(), False, 0
         with suppress(OSError):
             client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0))
@@ -51,18 +52,16 @@ class Patience:
     def end(self) -> None:
         with self._lock:
             self._turn += 1
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+            if self._alarm is not None:
+                self._alarm.cancel()
+                self._alarm = None
             if self._holds:
                 self._slow.release()
                 self._holds = False
 
     def _start(self, seconds: float, action: Callable[..., None], *more: float) -> None:
         with self._lock:
-            self._timer = threading.Timer(seconds, action, (self._turn, *more))
-            self._timer.daemon = True
-            self._timer.start()
+            self._alarm = alarms().set(seconds, action, self._turn, *more)
 
     def _doubt(self, turn: int, left: float) -> None:
         with self._lock:

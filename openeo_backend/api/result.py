@@ -48,7 +48,8 @@ def compute() -> Response:
     process, billed, budget = process_of(body), plan_of(body), budget_of(body)
     log_level, chosen = log_level_of(body), options.collect(body)
     remote = backend().engine.pinned()
-    plan, problems = backend().plan(process, user, limits_of(backend().settings, user.roles).sync_samples, remote)
+    stored, most = backend().stored(user.id), limits_of(backend().settings, user.roles).sync_samples
+    plan, problems = backend().plan(process, user, most, remote, stored)
     if plan is None:
         raise _told(errors.combine(problems))
     backend().accounts.admit(user, billed, "request", budget)
@@ -66,7 +67,7 @@ def compute() -> Response:
             user=user.id,
             roles=sorted(user.roles),
             title=body.get("title") if isinstance(body.get("title"), str) else None,
-            processes=backend().stored(user.id),
+            processes=stored,
             remote=remote.pins(),
             options=chosen,
             log_level=log_level,
@@ -75,6 +76,7 @@ def compute() -> Response:
             memory_mb=limits.sync_memory_mb,
             threads=allowed.threads,
             is_plain=is_plain(plan.graph, backend().engine),
+            is_checked=not process.get("parameters"),  # their defaults come in when it runs
         )
         try:
             outcome, costs = _run(run, user, billed, budget)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import shapely
-from odc.geo.crs import CRS
 from shapely.geometry.base import BaseGeometry
 
 from openeo_backend.catalog.bands import AssetBand, item_bands
-from openeo_backend.catalog.grid import asset_grid, pixel_area
+from openeo_backend.catalog.grid import asset_grid, crs_of, pixel_area, placing_key
 from openeo_backend.catalog.item import Item, box_geometry
 from openeo_backend.errors import OpenEOError
 
@@ -53,7 +53,9 @@ def least(area: BaseGeometry | None, bands: Mapping[str, AssetBand], kept: int, 
     """
     if area is None or area.is_empty:
         return None
-    pixels = [found for found in (_pixels(area, name, band, sample) for name, band in bands.items()) if found]
+    extent = _Extent(area)
+    several = list({(item.form, placing_key(item)): item for item in sample}.values())  # most items say the same
+    pixels = [found for found in (_pixels(extent, name, band, several) for name, band in bands.items()) if found]
     return Least(max(pixels) * _DISTORTION, max(kept, 1)) if pixels else None
 
 
@@ -79,24 +81,34 @@ def _millions(samples: float) -> str:
     return f"{samples / 1e6:,.0f}" if samples >= 1e7 else f"{samples / 1e6:.3g}"
 
 
-def _pixels(area: BaseGeometry, name: str, band: AssetBand, sample: Iterable[Item]) -> float | None:
+def _pixels(extent: _Extent, name: str, band: AssetBand, sample: Iterable[Item]) -> float | None:
     """Pixels of a band in an area; None where their size is not known."""
     counts = []
     for item in sample:
         own = item_bands(item).get(name)
         grid = asset_grid(item, item.assets[own.asset]) if own is not None else None
         if grid is not None:
-            counts.append(_extent(area, CRS(grid.crs).geographic) / pixel_area(grid))
+            counts.append((extent.degrees if crs_of(grid).geographic else extent.metres) / pixel_area(grid))
     if counts:
         return min(counts)
-    return _extent(area, False) / band.gsd**2 if band.gsd else None
+    return extent.metres / band.gsd**2 if band.gsd else None
 
 
-def _extent(area: BaseGeometry, in_degrees: bool) -> float:
-    """The size of an area in longitude and latitude: in square degrees, or in square metres on the sphere."""
-    if in_degrees:
-        return float(area.area)
-    equal = shapely.transform(
-        area, lambda points: np.column_stack([points[:, 0], np.degrees(np.sin(np.radians(points[:, 1])))])
-    )
-    return float(equal.area) * _DEGREE**2
+class _Extent:
+    """The size of an area in longitude and latitude."""
+
+    def __init__(self, area: BaseGeometry) -> None:
+        self._area = area
+
+    @property
+    def degrees(self) -> float:
+        """Square degrees."""
+        return float(self._area.area)
+
+    @cached_property
+    def metres(self) -> float:
+        """Square metres on the sphere."""
+        equal = shapely.transform(
+            self._area, lambda points: np.column_stack([points[:, 0], np.degrees(np.sin(np.radians(points[:, 1])))])
+        )
+        return float(equal.area) * _DEGREE**2

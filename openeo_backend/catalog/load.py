@@ -10,7 +10,6 @@ from uuid import uuid4
 import dask.array as da
 import numpy as np
 import shapely
-import xarray as xr
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
@@ -39,6 +38,7 @@ from openeo_backend.catalog.read import BlockReader
 from openeo_backend.cube import Band, Cube, Dimension, fusion
 from openeo_backend.cube.bounds import refuse_large
 from openeo_backend.cube.extent import Area, reproject
+from openeo_backend.cube.labelled import labelled
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph import trace
 
@@ -351,16 +351,13 @@ class Assembler:
         """The cube of values (t, bands, y, x) on a grid."""
         t, bands, y, x = what.names
         a, _, c, _, e, f = tuple(grid.affine)[:6]
-        data = xr.DataArray(
-            values,
-            dims=(t, bands, y, x),
-            coords={
-                t: np.array([step.label for step in what.steps], dtype="datetime64[ns]"),
-                bands: np.array(list(what.kept), dtype=str),
-                y: f + (np.arange(grid.shape[0]) + 0.5) * e,
-                x: c + (np.arange(grid.shape[1]) + 0.5) * a,
-            },
-        )
+        labels = {
+            t: np.array([step.label for step in what.steps], dtype="datetime64[ns]"),
+            bands: np.array(list(what.kept), dtype=str),
+            y: f + (np.arange(grid.shape[0]) + 0.5) * e,
+            x: c + (np.arange(grid.shape[1]) + 0.5) * a,
+        }
+        data = labelled(values, (t, bands, y, x), labels)
         return Cube(
             data,
             (

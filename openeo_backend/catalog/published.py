@@ -59,7 +59,8 @@ class Published:
 
     def collection(self, id: str) -> Mapping[str, Any]:
         inner = self._inner(id)
-        changed: dict[str, Any] = merge_patch(self.source.collection(inner), self.settings(id).metadata)
+        found, metadata = self.source.collection(inner), self.settings(id).metadata
+        changed: Mapping[str, Any] = merge_patch(found, metadata) if metadata else found
         return {**changed, "id": id}
 
     def items(self, id: str, query: ItemQuery) -> list[Item]:

@@ -137,6 +137,12 @@ class RangedFile:
             return held.data.result()
         return self._fetch(offset, size)
 
+    def is_here(self, offset: int, size: int) -> bool:
+        """Whether bytes can be read without waiting."""
+        with self._lock:
+            held = self._held.get(offset)
+        return offset + size <= len(self.head) or (held is not None and held.size == size and held.data.done())
+
     def fetch(self, spans: Iterable[Span], submit: Callable[[Callable[[], None]], object]) -> list[Span]:
         """Have spans here before they are read, neighbours in one request.
 

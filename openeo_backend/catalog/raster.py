@@ -95,7 +95,11 @@ class Raster:
         source = self.tiles.source if self.tiles is not None else None
         if self.tiles is None or not isinstance(source, RangedFile):
             return lambda: None
-        return partial(source.release, source.fetch(self.tiles.spans(index - 1, window), submit))
+        spans = self.tiles.spans(index - 1, window)
+        taken = source.fetch(spans, submit)
+        if len(spans) == 1 and source.is_here(*spans[0]):
+            self.tiles.unpack(index - 1, window)  # while others are still fetched
+        return partial(source.release, taken)
 
     def close(self) -> None:
         self._file.close()

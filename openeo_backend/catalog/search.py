@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import shapely
@@ -44,6 +45,10 @@ class Search:
 
     def lonlat(self) -> BaseGeometry | None:
         """Where items must lie, in longitudes from -180 to 180."""
+        return self._lonlat
+
+    @cached_property
+    def _lonlat(self) -> BaseGeometry | None:
         whole: BaseGeometry | None = None
         for area, room in [*[(near, _ROOM) for near in self.near], *([(self.area, 0.0)] if self.area else [])]:
             part = around(area.to(LONLAT))

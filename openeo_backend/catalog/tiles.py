@@ -8,6 +8,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +17,7 @@ from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 
 from openeo_backend.catalog.tiff import Layout, parse
-from openeo_backend.catalog.unpack import Damaged, bands_together, inflate, most_bytes, put
+from openeo_backend.catalog.unpack import Damaged, Rows, bands_together, inflate, most_bytes, put
 
 #: Bytes of unpacked tiles that a process keeps, as GDAL's cache of blocks does for its own.
 _CACHE_BYTES = 48 * 2**20
@@ -77,12 +78,48 @@ def _state(found: os.stat_result) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
+class Unpacked:
+    """The pixels (bands, rows, columns) of a tile, from its first row on as far as somebody wanted them.
+
+    :param data: the tile; None where it is not there.
+    :param stored: rows that it has.
+    :param blank: what stands where it is not there.
+    """
+
+    def __init__(self, data: bytes | None, layout: Layout, stored: int, blank: float) -> None:
+        self._layout = layout
+        bands = 1 if layout.apart else layout.samples
+        self.values = np.empty((bands, stored, layout.tile[1]), layout.dtype.newbyteorder("="))
+        self.nbytes = self.values.nbytes + len(data or b"")
+        self._rows = Rows(data, layout, stored) if data is not None else None
+        if data is None:
+            self.values[...] = blank
+
+    def reach(self, until: int) -> np.ndarray:
+        """All pixels, of which the rows before one are there.
+
+        :raises Damaged: where the bytes are not such a tile.
+        """
+        if self._rows is not None and self._rows.read < until:
+            before = self._rows.read
+            raw = self._rows.take(until)
+            place = slice(before, self._rows.read)
+            for number, plane in enumerate(self.values):
+                part = slice(0, place.stop - before), slice(0, plane.shape[1])
+                put(raw, self._layout, number, *part, plane[place])
+            if self._rows.read == self.values.shape[1]:
+                self._rows = None
+        return self.values
+
+
 class _Entry:
-    """A tile that is unpacked, or will be by the first who has its lock."""
+    """A tile that is unpacked by those who have its lock."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.values: np.ndarray | None = None
+        self.tile: Unpacked | None = None
+        self.size = 0
+        """Bytes that are counted for it."""
 
 
 class Cache:
@@ -97,20 +134,24 @@ class Cache:
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def get(self, key: object, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """The tile with a key, made by one thread while others wait for it; not to be written to."""
+    def get(self, key: object, rows: int, make: Callable[[], Unpacked]) -> np.ndarray:
+        """The pixels of the tile with a key, those of so many rows at least; not to be written to.
+
+        One thread unpacks while others wait for it.
+        """
         with self._lock:
             entry = self._kept.setdefault(key, _Entry())
             self._kept.move_to_end(key)
         with entry.lock:
-            if entry.values is None:
-                try:
-                    entry.values = make()
-                except BaseException:
-                    self._forget(key, entry)
-                    raise
-                self._count(key, entry)
-            return entry.values
+            try:
+                entry.tile = entry.tile or make()
+                values = entry.tile.reach(rows)
+            except BaseException:
+                self._forget(key, entry)
+                raise
+            if not entry.size:
+                self._count(key, entry, entry.tile.nbytes)
+            return values
 
     def has(self, key: object) -> bool:
         """Whether a tile is there or being made."""
@@ -120,21 +161,20 @@ class Cache:
     def _forget(self, key: object, entry: _Entry) -> None:
         with self._lock:
             if self._kept.get(key) is entry:
-                del self._kept[key]
+                self._bytes -= self._kept.pop(key).size
 
-    def _count(self, key: object, entry: _Entry) -> None:
+    def _count(self, key: object, entry: _Entry, size: int) -> None:
         """Make room for a tile that was made."""
         with self._lock:
-            if self._kept.get(key) is not entry or entry.values is None:
+            if self._kept.get(key) is not entry:
                 return
-            self._bytes += entry.values.nbytes
+            entry.size = size
+            self._bytes += size
             for other in list(self._kept):
                 if self._bytes <= self._most:
                     return
-                values = self._kept[other].values
-                if values is not None:
-                    self._bytes -= values.nbytes
-                    del self._kept[other]
+                if self._kept[other].size:
+                    self._bytes -= self._kept.pop(other).size
 
 
 @functools.cache
@@ -172,10 +212,18 @@ class Tiles:
                 if part == wanted and bands_together(self.layout) == 1 and (part == tile or not self.keeps):
                     self._put(band, row, column, inner, target)
                 else:
-                    target[...] = self._kept(band, row, column)[self._plane(band)][inner]
+                    target[...] = self._kept(band, row, column, inner[0].stop)[self._plane(band)][inner]
             except (Damaged, OSError) as error:
                 place = f"row {tile[0].start} and column {tile[1].start}"
                 raise RasterioIOError(f"the tile that begins at {place} cannot be read: {error}") from error
+
+    def unpack(self, band: int, window: Window) -> None:
+        """Have the tiles unpacked that are kept, as far as a window of a band needs them. What fails, reading tells."""
+        for row, column, tile in self._tiles(window):
+            part = _both(tile, window)
+            if self.keeps and part != tile:
+                with suppress(Damaged, OSError):
+                    self._kept(band, row, column, _within(part, tile)[0].stop)
 
     def spans(self, band: int, window: Window) -> list[tuple[int, int]]:
         """Offset and size of the bytes that reading a window needs of the source."""
@@ -198,41 +246,32 @@ class Tiles:
     def _plane(self, band: int) -> int:
         return 0 if self.layout.apart else band
 
-    def _kept(self, band: int, row: int, column: int) -> np.ndarray:
-        """All pixels (bands, rows, columns) of a tile, from the cache."""
+    def _kept(self, band: int, row: int, column: int, rows: int) -> np.ndarray:
+        """The pixels (bands, rows, columns) of a tile from the cache, those of the first rows at least."""
         layout = self.layout
-        bands = 1 if layout.apart else layout.samples
-        shape = (bands, layout.stored_rows(row), layout.tile[1])
 
-        def make() -> np.ndarray:
-            values = np.empty(shape, layout.dtype.newbyteorder("="))
-            raw = self._raw(band, row, column, shape[1])
-            for number, plane in enumerate(values):
-                self._place(raw, number, (slice(0, shape[1]), slice(0, shape[2])), plane)
-            return values
+        def make() -> Unpacked:
+            return Unpacked(self._stored(band, row, column), layout, layout.stored_rows(row), self._blank)
 
-        return _shared().get((self._key, layout.number(band, row, column)), make)
+        return _shared().get((self._key, layout.number(band, row, column)), rows, make)
 
     def _put(self, band: int, row: int, column: int, part: Window, out: np.ndarray) -> None:
         """Put a part of a tile of one band straight into an array."""
-        self._place(self._raw(band, row, column, part[0].stop), 0, part, out)
-
-    def _place(self, raw: bytes | None, band: int, part: Window, out: np.ndarray) -> None:
-        if raw is None:
+        data = self._stored(band, row, column)
+        if data is None:
             out[...] = self._blank
         else:
-            put(raw, self.layout, band, *part, out)
+            put(inflate(data, self.layout, part[0].stop, self.layout.stored_rows(row)), self.layout, 0, *part, out)
 
-    def _raw(self, band: int, row: int, column: int, rows: int) -> bytes | None:
-        """The first rows of a tile without compression; None where it is not there."""
-        layout = self.layout
-        offset, size = self._span(layout.number(band, row, column))
+    def _stored(self, band: int, row: int, column: int) -> bytes | None:
+        """A tile as it is in the file; None where it is not there."""
+        offset, size = self._span(self.layout.number(band, row, column))
         if not size:
             return None
         data = self.source.read(offset, size)
         if len(data) < size:
             raise Damaged("the file ends within it")
-        return inflate(data, layout, rows, layout.stored_rows(row))
+        return data
 
 
 def _both(one: Window, other: Window) -> Window:

@@ -34,23 +34,66 @@ def most_bytes(layout: Layout) -> int:
     return 10 * layout.tile[0] * row_bytes(layout) + 4096
 
 
+class Rows:
+    """The rows of a tile as they were before compression, from the first one on.
+
+    :param stored: rows that the tile has.
+    """
+
+    def __init__(self, data: bytes, layout: Layout, stored: int) -> None:
+        self._rest, self._layout, self._stored = data, layout, stored
+        self._inflater = isal_zlib.decompressobj() if layout.compression == DEFLATE else None
+        self.read = 0
+        """Rows that were taken."""
+
+    def take(self, until: int) -> bytes:
+        """The rows after those that were taken before, at least up to one, never more than there are.
+
+        :raises Damaged: where the bytes are not such a tile.
+        """
+        # where little is left, it is looked at, too: then the checksum of the whole is compared
+        whole = until > 0.75 * self._stored
+        until = self._stored if whole else until
+        needed = (until - self.read) * row_bytes(self._layout)
+        if needed <= 0:
+            return b""
+        raw = self._inflate(needed, whole) if self._inflater is not None else self._cut(needed)
+        if len(raw) < needed:
+            raise Damaged(f"it has {len(raw)} bytes where {needed} are expected")
+        self.read = until
+        return raw
+
+    def _cut(self, size: int) -> bytes:
+        raw, self._rest = self._rest[:size], self._rest[size:]
+        return raw
+
+    def _inflate(self, size: int, whole: bool) -> bytes:
+        """The next bytes of what was deflated, never more of them.
+
+        :param whole: look at the rest, too, whose checksum tells damage.
+        """
+        inflater = self._inflater
+        assert inflater is not None
+        try:
+            found = bytes(inflater.decompress(self._rest, size))
+            self._rest = inflater.unconsumed_tail
+            if whole and len(found) == size and not inflater.eof:
+                # last strips may have been written with all the rows of others
+                inflater.decompress(self._rest, 2 * self._layout.tile[0] * row_bytes(self._layout))
+                if not inflater.eof:
+                    raise Damaged("it does not end where it should")
+        except isal_zlib.error as error:  # type: ignore[misc] # stubs take the class for one of its instances
+            raise Damaged(f"it cannot be inflated ({error})") from error
+        return found
+
+
 def inflate(data: bytes, layout: Layout, rows: int, stored: int) -> bytes:
     """The first rows of a tile (at least), as they were before compression, never more than its rows.
 
     :param stored: rows that the tile has.
     :raises Damaged: where the bytes are not such a tile.
     """
-    # where little is left, it is looked at, too: then the checksum of the whole is compared
-    whole = rows > 0.75 * stored
-    needed = (stored if whole else rows) * row_bytes(layout)
-    if layout.compression == DEFLATE:
-        # last strips may have been written with all the rows of others
-        raw = _inflate(data, needed, 2 * layout.tile[0] * row_bytes(layout) if whole else None)
-    else:
-        raw = data[:needed]
-    if len(raw) < needed:
-        raise Damaged(f"it has {len(raw)} bytes where {needed} are expected")
-    return raw
+    return Rows(data, layout, stored).take(rows)
 
 
 def put(raw: bytes, layout: Layout, band: int, rows: slice, columns: slice, out: np.ndarray) -> None:
@@ -83,23 +126,6 @@ def warm() -> None:
     """Compile, or load what was compiled before, so that children of this process need not."""
     for size in (1, 2, 4):
         _summing(size)
-
-
-def _inflate(data: bytes, size: int, room: int | None) -> bytes:
-    """The first bytes of what was deflated, never more of them.
-
-    :param room: look at the rest, too, whose checksum tells damage: of at most so many bytes more. None: do not.
-    """
-    inflater = isal_zlib.decompressobj()
-    try:
-        found = inflater.decompress(data, size)
-        if room is not None and len(found) == size and not inflater.eof:
-            inflater.decompress(inflater.unconsumed_tail, room)
-            if not inflater.eof:
-                raise Damaged("it does not end where it should")
-    except isal_zlib.error as error:  # type: ignore[misc] # stubs take the class for one of its instances
-        raise Damaged(f"it cannot be inflated ({error})") from error
-    return found
 
 
 def _from_bytes(raw: bytes, layout: Layout, rows: slice) -> np.ndarray:

@@ -16,11 +16,11 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-import xarray as xr
 
 from openeo_backend.cube import chain, fusion
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.flat import Unfit, Value, flatten, moved, stacked
+from openeo_backend.cube.labelled import labelled
 from openeo_backend.cube.labels import labels_json
 from openeo_backend.cube.pixels import PixelArray
 from openeo_backend.cube.results import Kind, kind_of, store
@@ -412,9 +412,8 @@ def _replaced(cube: Cube, task: _Task, data: Any, axis: int, labels: np.ndarray 
 def _rebuilt(cube: Cube, data: Any, storage: Storage, dimensions: Sequence[Any], labels: Mapping[str, Any]) -> Cube:
     """`cube` with other values on some of its dimensions, and other labels on those in `labels`."""
     names = [dimension.name for dimension in dimensions]
-    coords = {name: labels[name] if name in labels else cube.labels(name) for name in names}
-    array = xr.DataArray(data, dims=names, coords={name: (name, coords[name]) for name in names})
-    array.attrs = {key: value for key, value in cube.data.attrs.items() if key != "boolean"} | storage.attributes
+    attrs = {key: value for key, value in cube.data.attrs.items() if key != "boolean"} | storage.attributes
+    array = labelled(data, names, labels, cube.data, attrs)
     changes: dict[str, Any] = {}
     types = {dimension.type for dimension in dimensions}
     if "geometry" not in types:

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 
-from openeo_backend.cube.flat import Flattening, Unfit
+from openeo_backend.cube.flat import Unfit, is_flattening
 from openeo_backend.cube.program import Program
 from openeo_backend.errors import OpenEOError
 
@@ -24,7 +24,6 @@ PLANES_BYTES = 32 * 2**20
 Place = tuple[slice, ...]
 
 
-@runtime_checkable
 class Step(Protocol):
     """A function of blocks that works on each of their pixels by itself."""
 
@@ -36,6 +35,11 @@ class Step(Protocol):
         """The axis of an input that an axis of the result comes from; None where there is none, or where a part of
         the result along it needs more than the same part of the input."""
         ...
+
+
+def is_step(function: Any) -> TypeGuard[Step]:
+    """Whether a function is a step."""
+    return hasattr(function, "result_shape") and hasattr(function, "input_axis")
 
 
 class HasShape(Protocol):
@@ -230,7 +234,7 @@ class Chain:
     def _shrinks(self, blocks: Sequence[np.ndarray]) -> bool:
         """Whether the result, which can be computed plane by plane, takes less memory than what it is made of."""
         shape = self.result_shape(blocks)
-        if not isinstance(self.step, Flattening) or self.planes(shape) is None:
+        if not is_flattening(self.step) or self.planes(shape) is None:
             return False
         size = math.prod(shape) * self.step.target.dtype.itemsize
         return size < self.filled
@@ -305,7 +309,7 @@ class Bound:
         length = self.shape[axis]
         rows = max(1, STRIP * length // self.values)
         parts = (slice(start, min(start + rows, length)) for start in range(0, length, rows))
-        if out is None and self.program is not None and isinstance(self.step, Flattening):
+        if out is None and self.program is not None and is_flattening(self.step):
             out = np.empty(self.shape, self.step.target.dtype)
         return _joined(self.shape, axis, parts, lambda part, target: self.part(axis, part, target), out)
 

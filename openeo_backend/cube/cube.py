@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 import geopandas as gpd
@@ -171,10 +172,17 @@ class Cube:
         return next((d for d in self.dimensions if d.type == "spatial" and d.axis == axis), None)
 
     def labels(self, name: str) -> np.ndarray:
-        """Labels of a dimension as stored (datetime64 for dates)."""
-        self.dimension(name)
-        variable = self.data.coords.variables.get(name)
-        return np.asarray(self.data[name].values if variable is None else variable.values)
+        """Labels of a dimension as stored (datetime64 for dates); not to be written to."""
+        if name not in self._labels:
+            self.dimension(name)
+            variable = self.data.coords.variables.get(name)
+            self._labels[name] = np.asarray(self.data[name].values if variable is None else variable.values)
+        return self._labels[name]
+
+    @cached_property
+    def _labels(self) -> dict[str, np.ndarray]:
+        """What :meth:`labels` told before."""
+        return {}
 
     @property
     def is_vector(self) -> bool:
@@ -186,7 +194,7 @@ class Cube:
 
     # -- grid -------------------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def geobox(self) -> GeoBox | None:
         """The grid of the x and y dimensions, or None where they are missing, irregular or without CRS."""
         x, y = self.axis("x"), self.axis("y")
@@ -206,7 +214,7 @@ class Cube:
             return dimension.step
         step = (float(labels[-1]) - float(labels[0])) / (len(labels) - 1)
         steps = np.diff(labels.astype("float64"))
-        return step if np.allclose(steps, step, rtol=1e-3, atol=0) else None
+        return step if (np.abs(steps - step) <= 1e-3 * abs(step)).all() else None
 
     # -- vector -----------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 
@@ -76,7 +76,6 @@ class Leaf(Value):
     """Numbers of the inputs from step to step."""
 
 
-@runtime_checkable
 class Flattening(Protocol):
     """A step that knows its flat operations."""
 
@@ -93,6 +92,11 @@ class Flattening(Protocol):
     def target(self) -> Storage:
         """How its results are stored."""
         ...
+
+
+def is_flattening(step: Any) -> TypeGuard[Flattening]:
+    """Whether a step knows its flat operations."""
+    return hasattr(step, "flat")
 
 
 def load(leaf: Leaf, storage: Storage) -> Value:

@@ -9,6 +9,7 @@ tasks run one after the other and give the same values.
 from __future__ import annotations
 
 import math
+import operator
 import uuid
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -22,8 +23,8 @@ from dask._task_spec import Task, TaskRef, convert_legacy_graph
 from dask.highlevelgraph import HighLevelGraph
 
 from openeo_backend.cube import ternary
-from openeo_backend.cube.chain import Buffers, Chain, Fill, Place, Step, bare
-from openeo_backend.cube.flat import Flattening, Leaf, Unfit, Value, agree, close, load
+from openeo_backend.cube.chain import Buffers, Chain, Fill, Place, bare, is_step
+from openeo_backend.cube.flat import Leaf, Unfit, Value, agree, close, is_flattening, load
 from openeo_backend.cube.pixels import float_type
 from openeo_backend.cube.program import Program
 from openeo_backend.cube.turning import Merge, Turn
@@ -53,6 +54,18 @@ def recut(array: da.Array, chunks: tuple[tuple[int, ...], ...]) -> da.Array | No
     return filled(f"{array.name}-{uuid.uuid4().hex}", chunks, array.dtype, node.func.fill)
 
 
+def lifted(array: da.Array) -> da.Array:
+    """The array with a further axis of length 1, the first: Dask's own way takes long for small arrays."""
+    name = f"lifted-{array.name}"
+    layer: dict[Any, Any] = {}
+    for index in product(*(range(len(sizes)) for sizes in array.chunks)):
+        key = (name, 0, *index)
+        layer[key] = Task(key, operator.getitem, TaskRef((array.name, *index)), (None,))
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=list[Any]([array]))
+    meta = np.empty((0,) * (array.ndim + 1), array.dtype)
+    return da.Array(graph, name, ((1,), *array.chunks), dtype=array.dtype, meta=meta)
+
+
 def mapped(
     name: str,
     function: Callable[..., np.ndarray],
@@ -64,7 +77,7 @@ def mapped(
 
     Axes of the arrays that do not go along with one of the result have one chunk.
 
-    :param function: a :class:`Step`, or one that is wrapped.
+    :param function: a step (:func:`is_step`), or one that is wrapped.
     """
     step = bare(function)
     axes = [[step.input_axis(number, axis) for axis in range(len(chunks))] for number in range(len(arrays))]
@@ -118,7 +131,7 @@ def fuse(graph: Mapping[Hashable, Any], keys: Sequence[Hashable]) -> Graph:
     buffers, turns = Buffers(), _Turns()
     for key in _ordered(fused):
         node = turns.seen(fused[key], fused, uses)
-        if not isinstance(node, Task) or not isinstance(bare(node.func), Step) or node.kwargs:
+        if not isinstance(node, Task) or not is_step(bare(node.func)) or node.kwargs:
             continue
         chain, leaves = _chained(node, fused, uses, buffers)
         fused[key] = Task(key, chain, *leaves)
@@ -161,7 +174,7 @@ class _Turns:
             return node
         before = graph.get(node.args[0].key) if isinstance(node.args[0], TaskRef) else None
         chain = before.func if isinstance(before, Task) else None
-        if not isinstance(chain, Chain) or not isinstance(chain.step, Flattening) or uses[node.args[0].key] != 1:
+        if not isinstance(chain, Chain) or not is_flattening(chain.step) or uses[node.args[0].key] != 1:
             return node
         form = (id(chain.step), tuple(node.kwargs["axes"]))  # of all blocks the same, so that they share a program
         if form not in self._known:
@@ -209,14 +222,14 @@ class Compiler:
         try:
             value = self._value(chain, (), types)
             step = chain.step
-            assert isinstance(step, Flattening)
+            assert is_flattening(step)
             return Program(close(value, step.target)) if len(types) < 2 else None
         except Unfit:
             return None
 
     def _value(self, chain: Chain, path: tuple[int, ...], types: set[np.dtype]) -> Value:
         step = chain.step
-        if not isinstance(step, Flattening) or len(step.sources) != len(chain.inputs):
+        if not is_flattening(step) or len(step.sources) != len(chain.inputs):
             raise Unfit
         inputs = []
         for number, one in enumerate(chain.inputs):

@@ -39,10 +39,14 @@ class Bounds(NamedTuple):
     top: float
 
 
-@lru_cache(maxsize=64)
 def transformer(source: CRS, target: CRS) -> Transformer:
     """The transformation between two systems, x before y on both sides."""
-    return Transformer.from_crs(source.proj, target.proj, always_xy=True)
+    return _transformer(str(source), str(target))  # to hash a system takes longer than to compare its text
+
+
+@lru_cache(maxsize=64)
+def _transformer(source: str, target: str) -> Transformer:
+    return Transformer.from_crs(CRS(source).proj, CRS(target).proj, always_xy=True)
 
 
 def rectangles(area: Area, crs: CRS) -> list[Bounds]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ import numpy as np
 from dask._task_spec import Alias, DataNode, Task
 from dask.array.optimization import optimize
 from dask.core import flatten
+from dask.highlevelgraph import MaterializedLayer
 from dask.local import get_sync
 from dask.optimization import cull
 from dask.threaded import get as get_threaded
@@ -150,16 +152,17 @@ class _Source:
         self.lazy = isinstance(array, da.Array)
         if self.lazy:
             keys = list(flatten(array.__dask_keys__()))
-            with dask.config.set({"optimization.fuse.active": False}):
-                graph = dict(optimize(array.__dask_graph__(), keys))
-            self.chained = fuse(graph, keys)
+            self.chained = fuse(_culled(array.__dask_graph__(), keys), keys)
             self.starts = [_starts(sizes) for sizes in array.chunks]
             scheduler = dask.config.get("scheduler", None)
             parted = self._parted(windows, frozenset(apart)) if apart and not callable(scheduler) else {}
-            self.graph = dict(optimize(self.chained | parted, keys))
-            tasks = sum(not isinstance(task, DataNode | Alias) for task in self.graph.values())
-            own = get_sync if threads == 1 or tasks == 1 else partial(get_threaded, num_workers=threads)
-            self.get = scheduler if callable(scheduler) else own
+            chained = self.chained | parted
+            single = sum(map(_works, chained.values())) == 1
+            self.graph = chained if single else dict(optimize(chained, keys))
+            if single or sum(map(_works, self.graph.values())) == 1:
+                self.inner = 1
+            own = get_sync if self.inner == 1 else partial(get_threaded, num_workers=threads)
+            self.get: Callable[..., Any] = scheduler if callable(scheduler) else _get_single if single else own
             self.shared = None
             if len(windows) > 1 and self.get is get_sync:
                 self.shared = Shared(self.graph, [self._keys(place)[1] for place in windows], kept)
@@ -197,7 +200,7 @@ class _Source:
             return np.asarray(self.array[place])
         indices, keys = self._keys(place)
         graph = cull(self.graph, keys)[0]
-        tasks = {key for key, task in graph.items() if not isinstance(task, DataNode | Alias)}
+        tasks = {key for key, task in graph.items() if _works(task)}
         share.plan(len(tasks))
 
         def count(key: Any, *of_it: Any) -> None:
@@ -255,6 +258,35 @@ class _Source:
             )
             for index in indices
         ]
+
+
+def _culled(graph: Any, keys: list[Any]) -> dict[Any, Any]:
+    """What keys need of the graph of an array, in single tasks."""
+    if all(isinstance(layer, MaterializedLayer) for layer in graph.layers.values()):
+        return dict(cull(graph.to_dict(), keys)[0])
+    with dask.config.set({"optimization.fuse.active": False}):
+        return dict(optimize(graph, keys))
+
+
+def _works(task: Any) -> bool:
+    """Whether a task does more than to look at what others made."""
+    return not isinstance(task, DataNode | Alias) and getattr(task, "func", None) is not operator.getitem
+
+
+def _get_single(graph: Mapping[Any, Any], keys: list[Any], callbacks: Sequence[Any] = ()) -> list[Any]:
+    """The values of keys of a graph of a single task, without what Dask does so that many take turns well."""
+    values: dict[Any, Any] = {}
+    todo = list(keys)
+    while todo:
+        key = todo[-1]
+        missing = [need for need in graph[key].dependencies if need not in values]
+        if missing:
+            todo += missing
+        else:
+            values[todo.pop()] = graph[key](values)
+            for _, _, _, done, _ in callbacks:
+                done(key)
+    return [values[key] for key in keys]
 
 
 #: Keys of the tasks that a window adds to the graph of its chunks.

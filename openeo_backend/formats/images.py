@@ -8,12 +8,14 @@ from itertools import product
 from math import prod
 from typing import Any, Generic, TypeVar
 
+import dask.array as da
 import numpy as np
 from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
 from openeo_backend.cube.cube import Band, Cube
+from openeo_backend.cube.fusion import lifted
 from openeo_backend.errors import OpenEOError
 from openeo_backend.formats.asset import AssetBand, Progress
 from openeo_backend.formats.blocks import stream
@@ -174,9 +176,10 @@ def arrange(cube: Any, options: Mapping[str, Any], format_name: str) -> Images:
     placed = {d.name for d in (*times, *bands, x, y)}
     others = [d for d in cube.dimensions if d.name not in placed]
     order = [*times, *others, *bands, y, x]
-    data = cube.data.transpose(*(d.name for d in order)).data
+    names = tuple(d.name for d in order)
+    data = (cube.data if cube.names == names else cube.data.transpose(*names)).data
     if not times:
-        data = data[None]
+        data = lifted(data) if isinstance(data, da.Array) else data[None]
     planes = _planes(cube, [d.name for d in others], bands[0].name if bands else None)
     storage = choose_storage(cube, options)
     labels = cube.labels(times[0].name) if times else None

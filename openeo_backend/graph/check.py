@@ -63,11 +63,10 @@ def check(
 def callback_parameters(processes: Specifications) -> Callable[[str, str], frozenset[str]]:
     """Tells which parameters a process hands to the callback in one of its arguments, from its specification."""
 
-    @lru_cache(maxsize=4096)
     def own(process: str, argument: str) -> frozenset[str]:
         if process not in processes:
             return frozenset()
-        return _handed(_parameters(processes[process].spec).get(argument, {}))
+        return _handed_of(_Same(processes[process].spec)).get(argument, frozenset())
 
     return own
 
@@ -80,6 +79,25 @@ class _Takes:
     rule: Rule
     handed: frozenset[str]
     """Names of what the process hands to callbacks in it."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Same:
+    """A specification, equal to itself only."""
+
+    spec: Mapping[str, Any]
+
+    def __hash__(self) -> int:
+        return id(self.spec)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.spec is self.spec
+
+
+@lru_cache(maxsize=1024)
+def _handed_of(process: _Same) -> Mapping[str, frozenset[str]]:
+    """What a process hands to callbacks, by its parameters; specifications do not change while they are in use."""
+    return {name: _handed(parameter) for name, parameter in _parameters(process.spec).items()}
 
 
 class _Checker:
@@ -121,10 +139,10 @@ class _Checker:
 
 
 def _taken(process: Described) -> dict[str, _Takes]:
-    parameters = _parameters(process.spec)
+    handed = _handed_of(_Same(process.spec))
     return {
-        name: _Takes(bool(parameter.get("optional")), process.rules[name], _handed(parameter))
-        for name, parameter in parameters.items()
+        name: _Takes(bool(parameter.get("optional")), process.rules[name], handed[name])
+        for name, parameter in _parameters(process.spec).items()
     }
 
 

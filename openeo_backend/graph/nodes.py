@@ -51,10 +51,10 @@ class Node:
                 yield value
                 if isinstance(value, Graph):
                     stack.extend(value.bound.values())
-            elif isinstance(value, Mapping):
-                stack.extend(value.values())
             elif isinstance(value, list | tuple):
                 stack.extend(value)
+            elif isinstance(value, dict | Mapping):  # a dict is known at once
+                stack.extend(value.values())
 
 
 @dataclass(frozen=True, eq=False)

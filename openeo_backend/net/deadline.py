@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from openeo_backend.net.alarm import alarms
+
 
 class Deadline(threading.local):
     """When the request that this thread makes must be over.
@@ -31,10 +33,8 @@ class Deadline(threading.local):
             with suppress(OSError, ValueError, RuntimeError):  # closed already
                 cut()
 
-        timer = threading.Timer(max(0.0, self._end - time.monotonic()), end)
-        timer.daemon = True
-        timer.start()
+        alarm = alarms().set(self._end - time.monotonic(), end)
         try:
             yield
         finally:
-            timer.cancel()
+            alarm.cancel()

@@ -88,9 +88,12 @@ class Tunnel:
         problem = OSError(f"{host} has no address")
         for address in self._policy.addresses(f"//{host}:{port}", host, port):
             try:
-                return socket.create_connection((address, port), self._seconds)
+                server = socket.create_connection((address, port), self._seconds)
             except OSError as error:
                 problem = error
+                continue
+            server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return server
         raise problem
 
 

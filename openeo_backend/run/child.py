@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
@@ -34,9 +33,9 @@ def work(payload: Mapping[str, Any], emit: Emit, open_results: OpenResults | Non
     try:
         engine = _engine(json.dumps(payload["settings"]), open_results)
     except OpenEOError as error:
-        return asdict(Outcome(error={**error.json(), "status": error.status}))
+        return Outcome(error={**error.json(), "status": error.status}).json()
     outcome = execute(request, engine, lambda event: emit({"kind": event.kind, "data": event.data}))
-    return asdict(outcome)
+    return outcome.json()
 
 
 def prepare(payload: Mapping[str, Any], emit: Emit, open_results: OpenResults | None = None) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ def describe(asset: Asset, node: str) -> dict[str, Any]:
         "roles": list(asset.roles),
         "size": asset.path.stat().st_size,
         "checksum": checksum(asset.path),
-        "bands": [{key: value for key, value in asdict(band).items() if value is not None} for band in asset.bands],
+        "bands": [{key: value for key, value in vars(band).items() if value is not None} for band in asset.bands],
         "proj": _projection(asset.geobox) if asset.geobox is not None else None,
         "bbox": list(asset.bbox) if asset.bbox is not None else None,
         "start": asset.start,

@@ -68,19 +68,21 @@ class Engine:
         given: Mapping[str, Any] | None = None,
         most: float | None = None,
         remote: PinnedProcesses | None = None,
+        checked: bool = False,
     ) -> tuple[Plan | None, list[OpenEOError]]:
         """The plan of a process, or None, and all of its problems; see :func:`openeo_backend.run.plan.plan`.
 
         :param remote: processes by URL as they were pinned; those used besides are pinned there.
         :param most: most samples that the loads together may read. What is told here is the least they read: it is
             found without searching or opening anything.
+        :param checked: a sound plan was made of it a moment ago: that is not done again. Loads look for themselves.
         """
         inspect: Mapping[str, Inspect] = {**self.constants, "load_collection": self._inspect_load}
         limits, remote = self.settings.limits, remote or self.pinned()
         found, problems = plan(
-            process, self.processes, limits, stored=stored, given=given, inspect=inspect, remote=remote
+            process, self.processes, limits, stored=stored, given=given, inspect=inspect, remote=remote, checked=checked
         )
-        if found is None or most is None:
+        if found is None or most is None or checked:
             return found, problems
         problems = self._too_large(found, most)
         return (None, problems) if problems else (found, [])

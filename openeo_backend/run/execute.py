@@ -9,7 +9,7 @@ import shutil
 import unicodedata
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from itertools import count
 from typing import Any
@@ -142,6 +142,7 @@ def _evaluate(request: RunRequest, engine: Engine, journal: Journal, meter: Mete
         given=request.parameters,
         most=request.limit_samples,
         remote=engine.pinned(request.remote),
+        checked=request.is_checked,
     )
     if plan is None:
         raise problems[0]
@@ -192,7 +193,7 @@ def _bare(value: Any, loads: Metered, meter: Meter) -> Outcome:
 
 def _told(provenance: Provenance) -> dict[str, Any]:
     """The origin of a result with what computed it, and when."""
-    told = asdict(provenance)
+    told = dict(vars(provenance))
     told["items"] = tuple(conceal_urls(item) for item in provenance.items)  # kept with the result, for all to see
     return {**told, "software": software(), "computed": timestamp()}
 
@@ -204,6 +205,8 @@ def _viewer(request: RunRequest) -> Viewer:
 
 
 def _export(env: Env, files: list[dict[str, Any]], request: RunRequest, engine: Engine, journal: Journal) -> None:
+    if not env.exports:
+        return
     most = engine.settings.catalog.max_items
     export_all(env, files, request, Door(engine.settings.net), most, lambda message: journal.log("info", message))
 

@@ -13,6 +13,7 @@ from typing import Any
 from openeo_backend.catalog.bound import refuse
 from openeo_backend.errors import NodeRef, conceal_urls
 from openeo_backend.graph import trace
+from openeo_backend.net.alarm import alarms
 from openeo_backend.net.traffic import Traffic
 from openeo_backend.observe.clock import moment
 from openeo_backend.processes.environment import Level
@@ -73,16 +74,19 @@ class Journal:
         ended = threading.Event()
 
         def tell() -> None:
-            while not ended.wait(TELL_SECONDS):
+            while not ended.is_set():
                 self._send(Event("usage", usage()))
+                ended.wait(TELL_SECONDS)
 
         thread = threading.Thread(target=tell, name="usage", daemon=True)
-        thread.start()
+        start = alarms().set(TELL_SECONDS, thread.start)  # most runs end before
         try:
             yield
         finally:
+            start.cancel()
             ended.set()
-            thread.join()
+            if thread.is_alive():
+                thread.join()
 
     def _send(self, event: Event) -> None:
         with self._lock:

@@ -42,12 +42,14 @@ def plan(
     given: Mapping[str, Any] | None = None,
     inspect: Mapping[str, Inspect] | None = None,
     remote: Remote | None = None,
+    checked: bool = False,
 ) -> tuple[Plan | None, list[OpenEOError]]:
     """The plan of a process, or None, and all of its problems.
 
     :param stored: the user's stored processes by id.
     :param remote: fetches a process by its URL, used as a namespace.
     :param given: values of the process's parameters; with None (validation) parameters may stay open.
+    :param checked: its nodes were checked before.
     """
     size = {"max_nodes": limits.graph_nodes, "max_depth": limits.graph_depth}
     graph, problems = read_leniently(process.get("process_graph"), **size)
@@ -61,7 +63,7 @@ def plan(
         graph = bind(graph, values, own)
     except OpenEOError as error:
         return None, [*problems, error]
-    problems += check(graph, processes, inspect, open_names)
+    problems += [] if checked else check(graph, processes, inspect, open_names)
     if problems:
         return None, problems[:MOST]
     return Plan(graph, hints(graph, processes, LOADS)), []

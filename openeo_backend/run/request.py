@@ -43,6 +43,8 @@ class RunRequest:
     """`estimate` reads no pixels and writes no files; its outcome is the value {items, samples, bytes, files}."""
     is_plain: bool = False
     """Whether a process may compute it that goes on for others; see :func:`openeo_backend.run.plain.is_plain`."""
+    is_checked: bool = False
+    """Whether who sends it has just planned it, under the same settings, and found no problems."""
     previews: bool = False
     """Add a picture (PNG, role thumbnail) of the first GeoTIFF of each result."""
 
@@ -87,3 +89,7 @@ class Outcome:
     """The job id or URL of the results that are not there yet and that the graph loads; `error` says it, too."""
     lost: str | None = None
     """Why the process that computed died (out of memory, killed), when it did; `error` says it to the user."""
+
+    def json(self) -> dict[str, Any]:
+        """The outcome as JSON."""
+        return dict(vars(self))

@@ -35,8 +35,9 @@ class ChildRunner:
         self._target = target
         self._server = server
         self._pool: Pool | None = None
+        self._told = settings.model_dump(mode="json")
         if ready:
-            prepare = target.partition(":")[0] + ":prepare", {"settings": settings.model_dump(mode="json")}
+            prepare = target.partition(":")[0] + ":prepare", {"settings": self._told}
             self._pool = Pool(server or own(), prepare, ready)
             self._pool.start()
 
@@ -58,7 +59,7 @@ class ChildRunner:
             else:
                 on_event(Event(event["kind"], event["data"]))
 
-        payload = {"settings": self._settings.model_dump(mode="json"), "request": request.json()}
+        payload = {"settings": self._told, "request": request.json()}
         limits = (request.seconds, request.memory_mb)
         ending: Ending | None = None
         if self._pool is not None:

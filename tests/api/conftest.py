@@ -175,7 +175,7 @@ class StandIn:
         ]
 
     def plan(self, *given: Any) -> tuple[Any, list[OpenEOError]]:
-        problems = self.validate(*given)
+        problems = self.validate(*given[:2])
         return (None if problems else SimpleNamespace(graph=())), problems
 
     def stored(self, user: str) -> dict[str, Any]:

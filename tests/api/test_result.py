@@ -121,6 +121,10 @@ def test_the_run_gets_what_was_asked_for(client: FlaskClient, login: Any, graph:
     assert (seen[0].limit_samples, seen[0].seconds) == (limits.sync_samples, 300)
     assert limits.sync_samples >= 1e9
     assert seen[0].memory_mb == limits.sync_memory_mb == 4096
+    assert seen[0].is_checked
+    # What the defaults of parameters make of a graph shows when it runs.
+    post(client, login(), {**graph, "parameters": [{"name": "x", "schema": {}, "default": "y", "optional": True}]})
+    assert not seen[1].is_checked
 
 
 def test_the_run_knows_the_stored_processes_of_its_user(

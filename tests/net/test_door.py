@@ -74,6 +74,17 @@ def server() -> Iterator[str]:
     thread.join()
 
 
+def test_nothing_waits_for_confirmations(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither what is sent for that of what was sent before, nor what the server sends for ours: 40 ms each."""
+    options: list[tuple[int, ...]] = []
+    set_option = socket.socket.setsockopt
+    monkeypatch.setattr(
+        socket.socket, "setsockopt", lambda own, *given: options.append(given) or set_option(own, *given)
+    )
+    Door(NetSettings(), (server,)).post_json(f"{server}/", {"b": 1})
+    assert {(socket.IPPROTO_TCP, name, 1) for name in (socket.TCP_NODELAY, socket.TCP_QUICKACK)} <= set(options)
+
+
 def test_named_hosts_are_reached(server: str) -> None:
     door = Door(NetSettings(), (server,))
     assert door.json(f"{server}/") == {"a": 1}

@@ -13,7 +13,7 @@ import pytest
 import rasterio
 from rasterio.io import DatasetReader
 
-from openeo_backend.catalog import raster, tiles
+from openeo_backend.catalog import raster, unpack
 from openeo_backend.formats import blocks
 from openeo_backend.run.engine import Engine
 from openeo_backend.run.execute import execute
@@ -69,24 +69,25 @@ def test_the_next_request_opens_and_unpacks_nothing(own: Path, tmp_path: Path, m
     opened: list[str] = []
     unpacked: list[int] = []
     threads: set[str] = set()
-    inflate = tiles.inflate
+    take = unpack.Rows.take
 
-    def inflating(*given: Any) -> Any:
-        unpacked.append(1)
+    def taking(rows: unpack.Rows, until: int) -> bytes:
+        found = take(rows, until)
+        unpacked.append(len(found))
         threads.add(threading.current_thread().name)
-        return inflate(*given)
+        return found
 
     def opening(address: str, **options: Any) -> DatasetReader:
         opened.append(address)
         return DatasetReader(address, **options)
 
-    monkeypatch.setattr(tiles, "inflate", inflating)
+    monkeypatch.setattr(unpack.Rows, "take", taking)
     monkeypatch.setattr(raster, "DatasetReader", opening)
     with rasterio.open(file) as dataset:
         whole = dataset.read(1)
-    np.testing.assert_array_equal(run(engine, tmp_path / "1", item, file, (0, 0)), whole[:16, :16])
+    np.testing.assert_array_equal(run(engine, tmp_path / "1", item, file, (32, 16)), whole[32:48, 16:32])
     assert (opened, len(unpacked)) == ([str(file)], 1)
-    np.testing.assert_array_equal(run(engine, tmp_path / "2", item, file, (32, 16)), whole[32:48, 16:32])
+    np.testing.assert_array_equal(run(engine, tmp_path / "2", item, file, (0, 0)), whole[:16, :16])
     assert (opened, len(unpacked)) == ([str(file)], 1)
     assert threading.current_thread().name not in threads
 
