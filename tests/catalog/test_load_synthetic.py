@@ -437,13 +437,13 @@ def test_each_tile_of_the_source_is_read_once(archive, env, monkeypatch):
         document["geometry"], document["bbox"] = None, [4.4, 51.2, 4.8, 51.6]
         archive.write_item(document)
     read: list[tuple[str, int, int]] = []
-    original = Tiles._raw
+    original = Tiles._stored
 
-    def watched(self, band, row, column, rows):
+    def watched(self, band, row, column):
         read.append((self.source.path, row, column))
-        return original(self, band, row, column, rows)
+        return original(self, band, row, column)
 
-    monkeypatch.setattr(Tiles, "_raw", watched)
+    monkeypatch.setattr(Tiles, "_stored", watched)
     west, north = 600_000 + 2000, 5_700_000 - 2000
     extent = {"west": west, "east": west + 10_240, "south": north - 10_240, "north": north, "crs": 32631}
     cube = load(archive, env, spatial_extent=extent)
