@@ -149,11 +149,21 @@ class Chain:
         return replace(self, inputs=tuple(moved))
 
     def loaded(self, blocks: Sequence[HasShape] | None) -> int:
-        """Bytes that are filled at a time, for blocks of known shapes (None: of any)."""
+        """Bytes that are filled at a time, and that are computed of them before the rest, for blocks of known shapes
+        (None: of any)."""
         together = self.filled
-        shape = None if blocks is None else self.result_shape(blocks)
-        axis = None if shape is None else self.planes(shape)
-        return together if axis is None or shape is None else math.ceil(together / shape[axis])
+        if blocks is None:
+            return together
+        shape = self.result_shape(blocks)
+        axis = self.planes(shape)
+        if axis is not None:
+            return math.ceil(together / shape[axis])
+        kept = most = 0
+        for one in self._shrinking(blocks):
+            own = one._bytes(blocks)
+            most = max(most, kept + own + one.loaded(blocks))
+            kept, together = kept + own, together - one.filled
+        return max(most, kept + together)
 
     def __call__(self, *blocks: np.ndarray) -> np.ndarray:
         shape = self.result_shape(blocks)
@@ -231,13 +241,25 @@ class Chain:
                 inputs.append(one)
         return replace(self, inputs=tuple(inputs)), blocks
 
-    def _shrinks(self, blocks: Sequence[np.ndarray]) -> bool:
+    def _shrinks(self, blocks: Sequence[HasShape]) -> bool:
         """Whether the result, which can be computed plane by plane, takes less memory than what it is made of."""
-        shape = self.result_shape(blocks)
-        if not is_flattening(self.step) or self.planes(shape) is None:
+        if not is_flattening(self.step) or self.planes(self.result_shape(blocks)) is None:
             return False
-        size = math.prod(shape) * self.step.target.dtype.itemsize
-        return size < self.filled
+        return self._bytes(blocks) < self.filled
+
+    def _bytes(self, blocks: Sequence[HasShape]) -> int:
+        """Of the result, where it is known how it is stored."""
+        size = self.step.target.dtype.itemsize if is_flattening(self.step) else 0
+        return math.prod(self.result_shape(blocks)) * size
+
+    def _shrinking(self, blocks: Sequence[HasShape]) -> Iterator[Chain]:
+        """The chains in it that are computed before the rest."""
+        chains = [one for one in self.inputs if isinstance(one, Chain)] if self.program is None else []
+        for one in chains:
+            if one._shrinks(blocks):
+                yield one
+            else:
+                yield from one._shrinking(blocks)
 
     def _bind(
         self, blocks: Sequence[np.ndarray], numbers: Iterator[int], axis: int | None = None, part: slice = slice(None)

@@ -216,8 +216,30 @@ class _Step:
         """The same step between parts of the grids."""
         return replace(self, source=_cropped(self.source, source), target=_cropped(self.target, target))
 
+    def _under(self, block: tuple[slice, slice]) -> tuple[slice, slice] | None:
+        """Exactly the source pixels under a block of a parallel grid, so that blocks that lie within each other share
+        nothing with their neighbours; None where the grids are not parallel, or rounding makes a difference."""
+        assert self.source.crs is not None
+        if self.source.crs != self.target.crs:
+            return None
+        target, shape = _cropped(self.target, block), (self.source.shape[0], self.source.shape[1])
+        found = lookup.find(target, self.source.affine, shape, self.source.crs)
+        if found is None or not found.parallel:
+            return None
+        part = _cropped(self.source, found.window)
+        again = lookup.find(target, part.affine, (part.shape[0], part.shape[1]), self.source.crs)
+        if again is None or not again.parallel or again.place != found.place:
+            return None
+        for own, whole, cut in zip((again.rows, again.cols), (found.rows, found.cols), found.window, strict=True):
+            if not np.array_equal(own + cut.start, whole):
+                return None
+        return found.window
+
     def window(self, block: tuple[slice, slice]) -> tuple[slice, slice] | None:
         """The source pixels that a block of the target needs; None where it lies outside."""
+        exact = self._under(block) if self.method == "near" else None
+        if exact is not None:
+            return exact
         rows, columns = _source_pixels(self.source, _cropped(self.target, block))
         pads = [
             math.ceil(RADIUS.get(self.method, 1) * max(1.0, 1.0 / scale) + max(1.0, 1.0 / scale)) + 2

@@ -67,6 +67,7 @@ def stream(
     budget: int = BUDGET,
     kept: int | None = None,
     apart: Sequence[int] = (),
+    by_rows: bool = True,
 ) -> Iterator[Block[T]]:
     """Computes every chunk of `array` exactly once and yields its windows, row by row of the last two axes.
 
@@ -82,6 +83,7 @@ def stream(
     :param array: numpy array or dask array with at least two axes.
     :param kept: bytes of what several windows need up to which it is kept for them; by default a third of the memory
         that is planned with.
+    :param by_rows: whether windows must come row by row; otherwise those that share much follow each other.
     :param apart: axes along which a window may come in parts, of which each is finished before the next is computed.
     """
     threads = threads or memory.threads()
@@ -92,6 +94,8 @@ def stream(
     windows = [(*rest, y, x) for y, x in product(*axes) for rest in others]
     inner = max(threads // max(len(windows), 1), 1)
     source = _Source(array, windows, inner, memory.planned() // 3 if kept is None else kept, apart)
+    if source.shared is not None and not by_rows:
+        windows = [windows[number] for number in source.shared.order()]
     threads = source.fit(threads, windows, budget)
 
     def compute(place: tuple[slice, ...], share: Share) -> list[Block[T]]:
@@ -150,6 +154,7 @@ class _Source:
     ) -> None:
         self.array, self.inner = array, threads
         self.lazy = isinstance(array, da.Array)
+        self.shared: Shared | None = None
         if self.lazy:
             keys = list(flatten(array.__dask_keys__()))
             self.chained = fuse(_culled(array.__dask_graph__(), keys), keys)
@@ -163,7 +168,6 @@ class _Source:
                 self.inner = 1
             own = get_sync if self.inner == 1 else partial(get_threaded, num_workers=threads)
             self.get: Callable[..., Any] = scheduler if callable(scheduler) else _get_single if single else own
-            self.shared = None
             if len(windows) > 1 and self.get is get_sync:
                 self.shared = Shared(self.graph, [self._keys(place)[1] for place in windows], kept)
 

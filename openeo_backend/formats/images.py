@@ -109,7 +109,7 @@ class Images:
     def blocks(self, progress: Progress, handle: Callable[[Part], T]) -> Iterator[T]:
         """What `handle`, which runs where windows are computed, makes of every image and run of planes in each."""
         finish = _Finish(self.storage, tuple(self.array.shape[1:-2]), handle)
-        for block in stream(self.array, finish, progress, apart=range(self.array.ndim - 2)):
+        for block in stream(self.array, finish, progress, apart=range(self.array.ndim - 2), by_rows=False):
             yield from block.result
 
 

@@ -88,7 +88,7 @@ class Layout:
 
     def parts(self, chunking: Chunking, progress: Progress) -> Iterator[Part]:
         """All windows, computed once, row by row."""
-        for block in stream(self.array, _Finish(self.storage, chunking), progress, apart=(0,)):
+        for block in stream(self.array, _Finish(self.storage, chunking), progress, apart=(0,), by_rows=False):
             yield block.result
 
     def describe(self, index: int, stats: Statistics) -> AssetBand:

@@ -29,15 +29,25 @@ class Shared:
         windows = list(windows)
         self._needs = cull(graph, [key for keys in windows for key in keys])[1]
         uses: Counter[Key] = Counter()
-        for keys in windows:
-            uses.update(self._below(keys))
+        below = [self._below(keys) for keys in windows]
+        for found in below:
+            uses.update(found)
         shared = {key for key, count in uses.items() if count > 1 and _is_task(graph[key])}
         makes = Counter(need for key in uses if _is_task(graph[key]) for need in self._direct(key))
         self._left = {key: makes[key] for key in shared}
+        self._groups = [frozenset(found & shared) for found in below]
         self._made: set[Key] = set()
         self._values: dict[Key, Future[Any]] = {}
         self._bytes = 0
         self._lock = threading.Lock()
+
+    def order(self) -> list[int]:
+        """The windows in their order, but those that share the same values behind each other, so that these need not
+        be kept for long."""
+        groups: dict[frozenset[Key], list[int]] = {}
+        for number, group in enumerate(self._groups):
+            groups.setdefault(group, []).append(number)
+        return [number for numbers in groups.values() for number in numbers]
 
     def compute(self, keys: Sequence[Key], get: Get) -> Any:
         """The values of the keys of one window.

@@ -221,3 +221,29 @@ def test_a_chain_that_shrinks_is_computed_by_planes_where_the_rest_cannot_be(mon
     found = computed(mixed.data.data, is_fused=True)
     assert filled == [(4, 1, 40, 50)] * 3
     np.testing.assert_array_equal(found, computed(mixed.data.data, is_fused=False))
+
+
+def test_a_chain_goes_on_where_axes_are_turned_and_merged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bands before dates, and both as one axis: large blocks are still loaded plane by plane."""
+    monkeypatch.setattr(chain, "PLANES_BYTES", 10_000)
+    loaded = cube(((4,), (3,), (40,), (50,)))
+    values = blocks.along(loaded, lambda data: PixelArray(floating(data.values)[1:2]), "t").data.data
+    together = fusion.merge_axes(values.transpose(1, 0, 2, 3), 0)
+    (task,) = fusion.fuse(dict(together.__dask_graph__()), [(together.name, 0, 0, 0)]).values()
+    assert isinstance(task.func, chain.Chain)
+    assert task.func.loaded([]) == 3 * 40 * 50 * 4 + 4 * 40 * 50 * 2, "what is turned, and one band of what makes it"
+    np.testing.assert_array_equal(computed(together, is_fused=True), plain()[1])
+    np.testing.assert_array_equal(computed(together, is_fused=False), plain()[1])
+
+
+def test_planes_come_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain, "PLANES_BYTES", 1000)
+    loaded = cube(((4,), (3,), (40,), (50,)))
+    array = blocks.reduce(loaded, largest, ["t"]).data.data
+    (task,) = fusion.fuse(dict(array.__dask_graph__()), [(array.name, 0, 0, 0)]).values()
+    planes = chain.ByPlanes(task.func, frozenset({0}))()
+    assert isinstance(planes, chain.Planes)
+    expected = np.fmax.reduce(plain(), axis=0)
+    for number, plane in enumerate(planes):
+        np.testing.assert_array_equal(plane, expected[number : number + 1])
+    assert isinstance(chain.ByPlanes(task.func, frozenset({1}))(), np.ndarray)

@@ -7,6 +7,8 @@ import dask.array as da
 import numpy as np
 import pytest
 
+from openeo_backend.cube import blocks, chain, fusion
+from openeo_backend.cube.storage import Storage
 from openeo_backend.formats.blocks import stream
 
 
@@ -61,3 +63,35 @@ def test_a_failure_of_what_is_shared_ends_all_windows() -> None:
     values = made(Counter()).map_blocks(fail, dtype=float, meta=np.empty((0, 0)))
     with pytest.raises(ValueError, match="no"):
         collected(blurred(values), threads=2)
+
+
+def test_windows_that_share_a_block_follow_each_other_where_order_does_not_matter() -> None:
+    coarse = da.ones((2, 3), chunks=(1, 1))
+    fine = da.map_blocks(
+        lambda part: np.repeat(np.repeat(part, 1024, 0), 1024, 1), coarse, chunks=((1024,) * 2, (1024,) * 3), dtype="f8"
+    )
+    quarters = fine.rechunk((512, 512))
+    for by_rows in (True, False):
+        found = stream(
+            quarters, lambda part, place: part.shape, lambda *_: None, threads=1, budget=2**21, by_rows=by_rows
+        )
+        places = [(place[0].start // 512, place[1].start // 512) for place in (block.place for block in found)]
+        every = [(row, column) for row in range(4) for column in range(6)]
+        in_groups = sorted(every, key=lambda at: (at[0] // 2, at[1] // 2, at))
+        assert places == (every if by_rows else in_groups)
+
+
+def test_a_result_in_planes_is_finished_plane_by_plane(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain, "PLANES_BYTES", 1000)
+
+    def fill(place: tuple[slice, ...], out: np.ndarray) -> None:
+        out[:] = np.arange(place[0].start, place[0].stop, dtype="f4")[:, None, None]
+
+    loaded = fusion.filled("loaded", ((3,), (40,), (50, 50)), np.dtype("f4"), fill)
+    doubled, _ = blocks.computed([loaded], [Storage(np.dtype("f4"))], lambda x: x * 2)
+    found = list(stream(doubled, lambda part, place: part, lambda *_: None, apart=(0,), budget=40 * 50 * 4 * 12))
+    assert [(block.place[0].start, block.place[2].start) for block in found] == [
+        (t, x) for x in (0, 50) for t in range(3)
+    ]
+    assert all(block.result.shape == (1, 40, 50) for block in found)
+    assert all((block.result == 2 * block.place[0].start).all() for block in found)

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import rasterio.warp
 from affine import Affine
+from dask.optimization import cull
 from odc.geo.crs import CRS
+from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 from rasterio.transform import from_origin
 from spatial_cubes import UTM, WGS84, both, environment, no_computes, raster
 
+from openeo_backend.cube.warp import warp
 from openeo_backend.errors import OpenEOError
 from openeo_backend.processes.resample import resample_cube_spatial, resample_cube_temporal, resample_spatial
 
@@ -346,3 +349,18 @@ def test_dimensions_that_do_not_match():
         resample_cube_temporal(cube, still, "t")
     with pytest.raises(OpenEOError, match="DimensionMismatch"):
         resample_cube_temporal(cube, cube, "x")
+
+
+def test_blocks_within_a_coarser_block_need_only_that_one() -> None:
+    """A mask of half the resolution: four blocks of the finer grid lie in each of its blocks, and share it alone."""
+    values = RNG.integers(0, 12, (1024, 1024)).astype("uint8")
+    coarse = raster(values, dx=20.0, dy=-20.0, chunks=512)
+    fine = warp(coarse, GeoBox((2048, 2048), from_origin(500_000, 5_700_000, 10, 10), UTM)).data.data
+    assert fine.numblocks == (2, 2)
+    for row, column in np.ndindex(2, 2):
+        block = fine.blocks[row, column]
+        loaded = {
+            key[1:] for key in cull(dict(block.dask), block.__dask_keys__()[0])[0] if key[0] == coarse.data.data.name
+        }
+        assert loaded == {(row, column)}
+    np.testing.assert_array_equal(fine, values.repeat(2, 0).repeat(2, 1))
