@@ -29,6 +29,7 @@ from openeo_backend.jobs import options
 from openeo_backend.jobs.accounts import Run, is_charged
 from openeo_backend.observe import clock, logs
 from openeo_backend.run.plain import is_plain
+from openeo_backend.run.plan import Stored
 from openeo_backend.run.request import Outcome, RunRequest
 
 blueprint = Blueprint("result", __name__)
@@ -48,7 +49,7 @@ def compute() -> Response:
     process, billed, budget = process_of(body), plan_of(body), budget_of(body)
     log_level, chosen = log_level_of(body), options.collect(body)
     remote = backend().engine.pinned()
-    stored, most = backend().stored(user.id), limits_of(backend().settings, user.roles).sync_samples
+    stored, most = Stored(lambda: backend().stored(user.id)), limits_of(backend().settings, user.roles).sync_samples
     plan, problems = backend().plan(process, user, most, remote, stored)
     if plan is None:
         raise _told(errors.combine(problems))
@@ -67,7 +68,7 @@ def compute() -> Response:
             user=user.id,
             roles=sorted(user.roles),
             title=body.get("title") if isinstance(body.get("title"), str) else None,
-            processes=stored,
+            processes=stored.used,
             remote=remote.pins(),
             options=chosen,
             log_level=log_level,

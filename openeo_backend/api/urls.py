@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from urllib.parse import quote
 
 from flask import g, request
@@ -46,6 +47,7 @@ def short_version() -> str:
     return version
 
 
+@lru_cache(maxsize=256)
 def _is_loopback(host: str) -> bool:
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
     name = name.strip("[]")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from openeo_backend.errors import OpenEOError
@@ -23,6 +24,32 @@ LOADS = ("load_collection", "load_stac", "load_result")
 
 Remote = Callable[[str, str], Mapping[str, Any]]
 """`remote(url, process_id)`: the process that a URL used as a namespace leads to."""
+
+
+class Stored(Mapping[str, Mapping[str, Any]]):
+    """The stored processes of a user by id, read when a graph may call one.
+
+    :param read: reads all of them.
+    """
+
+    def __init__(self, read: Callable[[], Mapping[str, Mapping[str, Any]]]) -> None:
+        self._read = read
+        self.used: Mapping[str, Mapping[str, Any]] = {}
+        """All of them once one was asked for: what a graph may call."""
+
+    @cached_property
+    def _all(self) -> Mapping[str, Mapping[str, Any]]:
+        self.used = self._read()
+        return self.used
+
+    def __getitem__(self, id: str) -> Mapping[str, Any]:
+        return self._all[id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
 
 
 @dataclass(frozen=True)
@@ -59,7 +86,9 @@ def plan(
     open_names = _declared(process) if given is None else []
     try:
         values = parameters_of(process, given) if given is not None else {}
-        graph = expand(graph, _lookup(processes, stored or {}, remote), own, **size, problems=problems)
+        graph = expand(
+            graph, _lookup(processes, {} if stored is None else stored, remote), own, **size, problems=problems
+        )
         graph = bind(graph, values, own)
     except OpenEOError as error:
         return None, [*problems, error]
