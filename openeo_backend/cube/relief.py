@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from openeo_backend.cube.compiled import compile_loop
 
 #: Parts of a facet along each side that are laid into the image.
 _PARTS = 3
@@ -70,7 +73,13 @@ def accumulate(
     :param rows: where facets are seen in the image, (y, x), as `columns`.
     :param hidden: facets that are not seen.
     """
-    row_x, row_y, column_x, column_y = _slope(rows, 1), _slope(rows, 0), _slope(columns, 1), _slope(columns, 0)
+    slopes = _slope(rows, 1), _slope(rows, 0), _slope(columns, 1), _slope(columns, 0)
+    compiled = compile_loop(_lay_all)
+    if compiled is not None:
+        found = np.zeros(shape)
+        compiled(found, _PARTS, areas, rows, columns, *slopes, hidden)
+        return found
+    row_x, row_y, column_x, column_y = slopes
     known = [np.isfinite(values) for values in (row_x, row_y, column_x, column_y, areas)]
     usable = ~hidden & np.logical_and.reduce(known)
     total = np.zeros(shape[0] * shape[1])
@@ -81,6 +90,42 @@ def accumulate(
             column = (columns + u * column_x + v * column_y)[usable]
             _lay(total, shape, row, column, areas[usable] / _PARTS**2)
     return total.reshape(shape)
+
+
+def _lay_all(
+    total: Any,
+    parts: int,
+    areas: Any,
+    rows: Any,
+    columns: Any,
+    row_x: Any,
+    row_y: Any,
+    column_x: Any,
+    column_y: Any,
+    hidden: Any,
+) -> None:
+    """As :func:`accumulate`, facet by facet; to be compiled."""
+    height, width = total.shape
+    for i in range(rows.shape[0]):
+        for j in range(rows.shape[1]):
+            area = areas[i, j] / parts**2
+            slopes = row_x[i, j] + row_y[i, j] + column_x[i, j] + column_y[i, j]
+            if hidden[i, j] or not np.isfinite(area + slopes + rows[i, j] + columns[i, j]):
+                continue
+            for p in range(parts):
+                v = (p + 0.5) / parts - 0.5
+                for q in range(parts):
+                    u = (q + 0.5) / parts - 0.5
+                    row = rows[i, j] + u * row_x[i, j] + v * row_y[i, j]
+                    column = columns[i, j] + u * column_x[i, j] + v * column_y[i, j]
+                    if not (-1 <= row < height and -1 <= column < width):
+                        continue
+                    top, left = int(np.floor(row)), int(np.floor(column))
+                    down, along = row - top, column - left
+                    for r in range(max(top, 0), min(top + 2, height)):
+                        for c in range(max(left, 0), min(left + 2, width)):
+                            share = (down if r > top else 1 - down) * (along if c > left else 1 - along)
+                            total[r, c] += share * area
 
 
 def _lay(total: np.ndarray, shape: tuple[int, int], row: np.ndarray, column: np.ndarray, area: np.ndarray) -> None:

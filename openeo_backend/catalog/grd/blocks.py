@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import rasterio.errors
@@ -32,6 +33,12 @@ TERRAIN = ("sigma0-terrain", "gamma0-terrain")
 
 #: Metres of terrain around a block that may fall onto its pixels or shade them.
 REACH = 2000.0
+
+#: Metres that terrain reaches per metre of relief, by layover or shadow, at angles of incidence from 10 to 80 degrees.
+_REACH_PER_METRE = 5.7
+
+#: Least metres of terrain around a block: some pixels of the images.
+_LEAST_REACH = 100.0
 
 #: Pixels that an image's window has around what is needed.
 _ROOM = 2
@@ -84,7 +91,7 @@ class Acquisition:
 
 
 @dataclass(frozen=True, eq=False)
-class _Place:
+class Place:
     """The pixels of a block with the terrain around."""
 
     lon: np.ndarray
@@ -98,6 +105,23 @@ class _Place:
     def inner(self) -> tuple[slice, slice]:
         rows, columns = self.lon.shape
         return slice(self.margin, rows - self.margin), slice(self.margin, columns - self.margin)
+
+    @cached_property
+    def above(self) -> np.ndarray:
+        """Metres above the ellipsoid; NaN where they are not known."""
+        if self.heights is None:
+            return np.full(self.lon.shape, np.nan)
+        return np.asarray(self.heights + geoid_height(self.lon, self.lat))
+
+    @cached_property
+    def points(self) -> np.ndarray:
+        """Positions at these heights."""
+        return ecef(self.lon, self.lat, self.above)
+
+    @cached_property
+    def up(self) -> np.ndarray:
+        """Directions that stand upright."""
+        return verticals(self.lon, self.lat)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,12 +141,11 @@ class Imager:
     mask: BaseGeometry | None = None
     """Pixels whose centre is outside are missing."""
 
-    def block(self, step: int, rows: slice, columns: slice, heights: np.ndarray | None = None) -> np.ndarray:
-        """The values of a part of the grid at one time step.
+    metres: float = 0.0
+    """How long the shorter side of a pixel is; 0 where no terrain is used."""
 
-        :param heights: metres above the sea (EGM2008) of the part with its margin around, NaN where they are not known.
-        """
-        place = self._place(rows, columns, heights)
+    def block(self, step: int, rows: slice, columns: slice, place: Place) -> np.ndarray:
+        """The values of a part of the grid at one time step, in its place."""
         shape = (len(self.wanted.bands), rows.stop - rows.start, columns.stop - columns.start)
         out = np.full(shape, np.nan, dtype="float32")
         extent = box(place.lon.min(), place.lat.min(), place.lon.max(), place.lat.max()).buffer(_NEAR)
@@ -139,7 +162,7 @@ class Imager:
             out[:, rasterio.features.geometry_mask([self.mask], block.shape, block.affine)] = np.nan
         return out[None]
 
-    def _try(self, acquisition: Acquisition, place: _Place) -> tuple[np.ndarray, np.ndarray] | None:
+    def _try(self, acquisition: Acquisition, place: Place) -> tuple[np.ndarray, np.ndarray] | None:
         try:
             return self._see(acquisition, place)
         except OpenEOError as error:
@@ -148,8 +171,16 @@ class Imager:
             self.soft(error.message)
             return None
 
-    def _place(self, rows: slice, columns: slice, heights: np.ndarray | None) -> _Place:
-        margin = self.margin if heights is not None else 0
+    def place(self, rows: slice, columns: slice, heights: np.ndarray | None = None) -> Place:
+        """Where the pixels of a part of the grid are, which all time steps share.
+
+        :param heights: metres above the sea (EGM2008) of the part with its margin around, NaN where they are not known.
+        """
+        margin = 0
+        if heights is not None:
+            margin = self._needed(heights)
+            cut = slice(self.margin - margin, margin - self.margin or None)
+            heights = heights[cut, cut]
         wide = crop(
             self.geobox,
             slice(rows.start - margin, rows.stop + margin),
@@ -159,9 +190,16 @@ class Imager:
         assert wide.crs is not None
         x, y = np.meshgrid(xs, ys)
         lon, lat = transformer(wide.crs, LONLAT).transform(x, y)
-        return _Place(np.asarray(lon), np.asarray(lat), heights, margin)
+        return Place(np.asarray(lon), np.asarray(lat), heights, margin)
 
-    def _see(self, acquisition: Acquisition, place: _Place) -> tuple[np.ndarray, np.ndarray] | None:
+    def _needed(self, heights: np.ndarray) -> int:
+        """Pixels of the margin that can matter, by how high the terrain is in it."""
+        relief = float(heights.max() - heights.min()) if heights.size else 0.0
+        if not self.metres or math.isnan(relief):
+            return self.margin
+        return min(self.margin, math.ceil(max(relief * _REACH_PER_METRE, _LEAST_REACH) / self.metres))
+
+    def _see(self, acquisition: Acquisition, place: Place) -> tuple[np.ndarray, np.ndarray] | None:
         """All bands as one acquisition sees them, and where it does; None where its images do not reach."""
         present = [name for name in self.wanted.polarisations if name in acquisition.images]
         if not present:
@@ -169,7 +207,7 @@ class Imager:
         annotation = acquisition.images[present[0]].annotation
         view = annotation.view
         heights = _ground(place, annotation)
-        points = ecef(place.lon, place.lat, heights)
+        points = place.points if heights is place.above else ecef(place.lon, place.lat, heights)
         rows, columns, times = view.locate(points)
         window = _window(rows[place.inner], columns[place.inner], view.shape)
         if window is None:
@@ -201,7 +239,7 @@ class Imager:
 class _Sight:
     """Where the pixels of a place are in the images of an acquisition."""
 
-    place: _Place
+    place: Place
     heights: np.ndarray
     points: np.ndarray
     rows: np.ndarray
@@ -226,7 +264,7 @@ class _Seen:
     def __init__(self, wanted: Wanted, image: Image, sight: _Sight) -> None:
         self.wanted, self.sight, self.annotation = wanted, sight, image.annotation
         inner = sight.place.inner
-        self.up = verticals(sight.place.lon, sight.place.lat)
+        self.up = sight.place.up
         self.sensor = self.annotation.view.sensor(sight.times)
         to_sensor = self.sensor - sight.points
         self.incidence = angle_between(self.up, to_sensor / np.linalg.norm(to_sensor, axis=-1)[..., None])
@@ -303,13 +341,12 @@ class _Seen:
         return (float(steps[0]), float(steps[1])), float(np.linalg.norm(steps[0] * down + steps[1] * right))
 
 
-def _ground(place: _Place, annotation: Annotation) -> np.ndarray:
+def _ground(place: Place, annotation: Annotation) -> np.ndarray:
     """Heights above the ellipsoid: the terrain's, and the tie points' where those are not known."""
-    above = np.full(place.lon.shape, np.nan)
-    if place.heights is not None:
-        above = place.heights + geoid_height(place.lon, place.lat)
+    above = place.above
     gaps = np.isnan(above)
     if gaps.any():
+        above = above.copy()
         level = np.mean([value for row in annotation.heights.values for value in row])
         lon, lat = place.lon[gaps], place.lat[gaps]
         rows, columns, _ = annotation.view.locate(ecef(lon, lat, np.full(lon.shape, level)))

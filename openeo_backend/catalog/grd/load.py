@@ -114,7 +114,8 @@ class GrdSource:
         if unknown:
             raise _changed(f"the bands {', '.join(unknown)} were not loaded")
         margin = wanted.margin(_metres(grid)) if heights is not None else 0
-        values = _lazy(Imager(grid, steps, wanted, margin, self.handles, self.soft, self.mask), heights)
+        imager = Imager(grid, steps, wanted, margin, self.handles, self.soft, self.mask, _metres(grid))
+        values = _lazy(imager, heights)
         data = xr.DataArray(
             values,
             dims=(t, bands, y, x),
@@ -176,7 +177,7 @@ def _grid(what: Assembly) -> GeoBox:
 
 
 def _lazy(imager: Imager, heights: Heights | None) -> da.Array:
-    """The values (t, bands, y, x), one task per date and block."""
+    """The values (t, bands, y, x), one task per block for where it is, and one per date and block."""
     grid, margin, wanted = imager.geobox, imager.margin, imager.wanted
     side = _side(margin)
     cuts = [_cut(size, side) for size in grid.shape]
@@ -192,8 +193,10 @@ def _lazy(imager: Imager, heights: Heights | None) -> da.Array:
                 part = da.asarray(part).rechunk(part.shape)
                 parts.append(part)
                 given = ((part.name, 0, 0),)
+            place = (f"{name}-place", i, j)
+            tasks[place] = (imager.place, rows, columns, *given)
             for t in range(len(imager.steps)):
-                tasks[(name, t, 0, i, j)] = (imager.block, t, rows, columns, *given)
+                tasks[(name, t, 0, i, j)] = (imager.block, t, rows, columns, place)
     chunks = (
         (1,) * len(imager.steps),
         (len(wanted.bands),),

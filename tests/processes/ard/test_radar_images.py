@@ -257,6 +257,21 @@ def test_blocks_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         np.testing.assert_allclose(parts.data.compute().values, whole.data.compute().values, rtol=1e-5)
 
 
+def test_terrain_farther_away_than_its_relief_reaches_does_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = grd.write_grd(tmp_path / "grd", RAMPS), grd.write_dem(tmp_path / "dem", hill() / 10)
+    cube, env = load(grd.open_catalog(*paths))
+    found = []
+    for per_metre in (None, 1e9):
+        if per_metre is not None:
+            monkeypatch.setattr("openeo_backend.catalog.grd.blocks._REACH_PER_METRE", per_metre)
+        asked = {"contributing_area": True, "mask": True}
+        found.append(sar_backscatter(cube, "gamma0-terrain", "COPERNICUS_30", env=env, **asked).data.compute().values)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-4)
+    assert np.isfinite(found[0]).any()
+
+
 def refuses(code: str, text: str, function: Any, *arguments: Any, **more: Any) -> None:
     with pytest.raises(OpenEOError, match=text) as caught:
         function(*arguments, **more)
