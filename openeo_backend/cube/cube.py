@@ -141,7 +141,12 @@ class Cube:
 
     def patch(self, **changes: Any) -> Cube:
         """A copy with the given fields changed."""
-        return replace(self, **changes)
+        changed = replace(self, **changes)
+        if changed.data is self.data and changed.dimensions is self.dimensions and changed.crs is self.crs:
+            for name in ("geobox", "_labels"):  # what was found out already
+                if name in vars(self):
+                    vars(changed)[name] = vars(self)[name]
+        return changed
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -42,6 +43,9 @@ def prepare(payload: Mapping[str, Any], emit: Emit, open_results: OpenResults | 
     """Open what :func:`work` will need under the same settings."""
     with suppress(OpenEOError):  # the work tells
         _engine(json.dumps(payload["settings"]), open_results)
+    # what it has now stays: looking for garbage in the catalogs takes longer than a small request
+    gc.collect()
+    gc.freeze()
     return {}
 
 

@@ -8,7 +8,9 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
+from odc.geo.crs import CRS
 
+from openeo_backend.cube import Cube, Dimension
 from openeo_backend.cube.fusion import lifted
 from openeo_backend.cube.labelled import labelled
 
@@ -44,6 +46,21 @@ def test_labels_of_another_array_are_taken_over() -> None:
 def test_labels_must_fit() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         labelled(np.zeros((2, 3)), ("t", "x"), {"t": LABELS["t"], "x": LABELS["x"]})
+
+
+def test_what_is_known_of_a_cube_goes_with_its_grid() -> None:
+    def made(step: float) -> xr.DataArray:
+        return xr.DataArray(np.zeros((2, 4)), dims=("y", "x"), coords={"y": [20.0, 10.0], "x": np.arange(4) * step})
+
+    dimensions = (Dimension("y", "spatial", "y"), Dimension("x", "spatial", "x"))
+    cube = Cube(made(10), dimensions, crs=CRS("EPSG:32633"))
+    assert cube.geobox is not None
+    assert cube.patch(nodata=3).geobox is cube.geobox
+    other = cube.patch(data=made(5))
+    assert other.geobox is not None
+    assert other.geobox.resolution.x == 5
+    np.testing.assert_array_equal(other.labels("x"), [0, 5, 10, 15])
+    assert cube.patch(crs=None).geobox is None
 
 
 def test_an_axis_in_front() -> None:
