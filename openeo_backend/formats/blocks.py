@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise, product
 from math import prod
+from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 import dask
@@ -98,32 +99,50 @@ def stream(
         windows = [windows[number] for number in source.shared.order()]
     threads = source.fit(threads, windows, budget)
 
-    def compute(place: tuple[slice, ...], share: Share) -> list[Block[T]]:
-        with share.told():
-            return source.finish(place, finish, share)
+    def compute(place: tuple[slice, ...], share: Share, found: SimpleQueue[Block[T] | None]) -> None:
+        try:
+            with share.told():
+                for block in source.finish(place, finish, share):
+                    found.put(block)
+                    del block
+        finally:
+            found.put(None)
 
+    def tell() -> None:
+        progress(done + sum(share.value for share, _, _ in pending), len(windows))
+
+    done, pending = 0, deque[tuple[Share, SimpleQueue[Block[T] | None], Future[None]]]()
     largest = max((prod(s.stop - s.start for s in place) * array.dtype.itemsize for place in windows), default=1)
     flight = int(min(max(budget // max(largest, 1), 1), threads + 1))
     with _pool(threads, len(windows)) as pool:
-        pending: deque[tuple[Share, Future[list[Block[T]]]]] = deque()
         todo = iter(windows)
         try:
-            for done in range(len(windows)):
+            while done < len(windows):
                 while len(pending) < flight and (place := next(todo, None)) is not None:
-                    share = Share()
-                    pending.append((share, pool.submit(compute, place, share)))
-                while not wait_for([pending[0][1]], timeout=TELL_SECONDS).done:
-                    progress(done + sum(share.value for share, _ in pending), len(windows))
-                _, future = pending.popleft()
-                blocks = future.result()
-                del future
-                while blocks:
-                    yield blocks.pop(0)
-                progress(done + 1, len(windows))
+                    share, found = Share(), SimpleQueue[Block[T] | None]()
+                    pending.append((share, found, pool.submit(compute, place, share, found)))
+                yield from _taken(pending[0][1], tell)
+                pending.popleft()[2].result()
+                done += 1
+                progress(done, len(windows))
         finally:
-            for _, future in pending:
+            for _, _, future in pending:
                 future.cancel()
-            wait_for([future for _, future in pending])
+            wait_for([future for _, _, future in pending])
+
+
+def _taken(found: SimpleQueue[Block[T] | None], tell: Callable[[], None]) -> Iterator[Block[T]]:
+    """What is put into a queue until nothing more comes; `tell` is called every second of waiting."""
+    while True:
+        try:
+            block = found.get(timeout=TELL_SECONDS)
+        except Empty:
+            tell()
+            continue
+        if block is None:
+            return
+        yield block
+        del block
 
 
 @contextmanager
@@ -227,7 +246,7 @@ class _Source:
 
     def finish(
         self, place: tuple[slice, ...], finish: Callable[[np.ndarray, tuple[slice, ...]], T], share: Share
-    ) -> list[Block[T]]:
+    ) -> Iterator[Block[T]]:
         """What `finish` makes of a window; a cluster runs it as well, and tells nothing meanwhile.
 
         :param share: told how much of the window is done.
@@ -235,20 +254,20 @@ class _Source:
         if not self.lazy or not callable(dask.config.get("scheduler", None)):
             values = self.read(place, share)
             if not isinstance(values, Planes):
-                return [Block(place, finish(values, place))]
-            found = []
+                yield Block(place, finish(values, place))
+                return
             for number, plane in enumerate(values):
                 start = place[values.axis].start + number
                 own = (*place[: values.axis], slice(start, start + 1), *place[values.axis + 1 :])
-                found.append(Block(own, finish(plane, own)))
-            return found
+                yield Block(own, finish(plane, own))
+            return
         indices, keys = self._keys(place)
         graph = dict(cull(self.graph, keys)[0])
         # Two tasks, so that the chunks are let go of before the window is finished.
         assemble = partial(_assemble, self._shape(place), self.array.dtype, self._places(place, indices))
         graph[_WINDOW] = (assemble, keys)
         graph[_FINISHED] = (partial(_apply, finish, place), _WINDOW)
-        return [Block(place, self.get(graph, _FINISHED))]
+        yield Block(place, self.get(graph, _FINISHED))
 
     def _shape(self, place: tuple[slice, ...]) -> tuple[int, ...]:
         return tuple(part.stop - part.start for part in place)
