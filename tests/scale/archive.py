@@ -25,9 +25,12 @@ import grd_product as grd
 LEFT, TOP, EPSG, METRES = 399960, 5300040, 32633, 10
 DATES = ("2025-06-05T10:06:00Z", "2025-06-15T10:06:00Z", "2025-07-05T10:06:00Z", "2025-07-15T10:06:00Z")
 BANDS = ("B04", "B08")
+#: Which date does not reach over the whole tile.
+SWATH_EDGE = 1
 OPTICAL, TOP_OF_ATMOSPHERE, RADAR, ELEVATION = "SCALE_L2A", "SCALE_L1C", "SCALE_GRD", "COPERNICUS_30"
 LOOKS = {"B04": (1600, 150, "red", 0.665), "B08": (3600, 500, "nir", 0.842)}
-#: More dates and bands, which are the same files by other names: for how time grows.
+#: More dates and bands, which are the same files by other names: for how time grows. The date with the edge of the
+#: swath is not among them, so that all parts of the tile are alike.
 WIDE = "SCALE_WIDE"
 WIDE_DATES = (*DATES, *(f"2025-08-{day:02}T10:06:00Z" for day in (5, 15, 20, 25)))
 WIDE_BANDS = {"B04": "B04", "B08": "B08", "B02": "B04", "B03": "B08"}
@@ -107,9 +110,10 @@ def generate(folder: Path, size: int) -> Archive:
         done.touch()
     for source in folder.glob(f"{OPTICAL}/*/*.tif"):
         _link(source, folder / TOP_OF_ATMOSPHERE / source.parent.name / source.name)
+    whole = [date for index, date in enumerate(DATES) if index != SWATH_EDGE]
     for index, date in enumerate(WIDE_DATES):
         for name, band in {**WIDE_BANDS, "SCL": "SCL"}.items():
-            source = folder / OPTICAL / DATES[index % len(DATES)][:10] / f"{band}.tif"
+            source = folder / OPTICAL / whole[index % len(whole)][:10] / f"{band}.tif"
             _link(source, folder / WIDE / date[:10] / f"{name}.tif")
     for id, level in ((OPTICAL, "L2"), (TOP_OF_ATMOSPHERE, "L1")):
         _write_collection(archive, id, [_optical_item(id, date, level, size) for date in DATES])
@@ -138,7 +142,7 @@ def _write_optical(archive: Archive) -> None:
         clouds = np.roll(cover, 37 * index, axis=1)[:half, :half]
         scene = np.where(ground[::2, ::2] > -0.3, 4, 5).astype("uint8")
         scene[clouds > 0.9], scene[clouds > 1.2], scene[clouds < -1.6] = 8, 9, 3
-        if index == 1:  # the edge of the swath
+        if index == SWATH_EDGE:
             scene[np.add.outer(0.2 * np.arange(half), np.arange(half)) < half // 4] = 0
         _write_cog(folder / "SCL.tif", scene, 2 * METRES, 512)
         wide = scene.repeat(2, 0).repeat(2, 1)[:size, :size]
