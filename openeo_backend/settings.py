@@ -145,6 +145,10 @@ class LimitsSettings(Section):
     """Most nodes of a process graph, user-defined processes expanded."""
     graph_depth: int = 40
     """Deepest nesting of callbacks, arrays and objects."""
+    process_parameters: int = 1000
+    """Most parameters that a user-defined process declares."""
+    schema_values: int = 20_000
+    """Most values in the JSON schemas of what a user-defined process takes and returns, together."""
 
 
 class ComputeSettings(Section):

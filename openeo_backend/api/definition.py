@@ -10,6 +10,7 @@ from jsonschema import Draft7Validator
 from jsonschema.exceptions import SchemaError
 
 from openeo_backend.errors import OpenEOError
+from openeo_backend.settings import LimitsSettings
 
 #: The API allows letters, digits and underscores; clients (and the official suite) also send UUIDs with dashes.
 ID = re.compile(r"[\w-]{1,255}", re.ASCII)
@@ -17,8 +18,11 @@ ID = re.compile(r"[\w-]{1,255}", re.ASCII)
 _NAME = re.compile(r"\w+", re.ASCII)
 
 
-def problems_of_definition(process: Mapping[str, Any]) -> list[OpenEOError]:
-    """What is wrong with the members of a process other than its graph; each may be left out, or null."""
+def problems_of_definition(process: Mapping[str, Any], limits: LimitsSettings) -> list[OpenEOError]:
+    """What is wrong with the members of a process other than its graph; each may be left out, or null.
+
+    Schemas that are too many or too large are not looked at.
+    """
     id = process.get("id")
     found = []
     if id is not None and not (isinstance(id, str) and ID.fullmatch(id)):
@@ -29,8 +33,28 @@ def problems_of_definition(process: Mapping[str, Any]) -> list[OpenEOError]:
                 hint="Use 1 to 255 letters, digits, underscores and dashes.",
             )
         )
-    wrong = [*_of_parameters(process.get("parameters")), *_of_returns(process.get("returns"))]
+    wrong = [*_of_size(process, limits)] or [
+        *_of_parameters(process.get("parameters")),
+        *_of_returns(process.get("returns")),
+    ]
     return found + [OpenEOError("ProcessInvalid", message) for message in wrong]
+
+
+def _of_size(process: Mapping[str, Any], limits: LimitsSettings) -> Iterator[str]:
+    parameters = process.get("parameters")
+    if isinstance(parameters, list) and len(parameters) > limits.process_parameters:
+        yield f"It declares {len(parameters)} parameters; most are {limits.process_parameters}."
+        return
+    stack: list[Any] = [process.get("returns"), parameters]
+    values = 0
+    while stack:
+        value = stack.pop()
+        more = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        values += len(more)
+        if values > limits.schema_values:
+            yield f"The schemas of its parameters and of what it returns have more than {limits.schema_values} values."
+            return
+        stack.extend(more)
 
 
 def _of_parameters(parameters: Any) -> Iterator[str]:
@@ -39,7 +63,7 @@ def _of_parameters(parameters: Any) -> Iterator[str]:
     if not isinstance(parameters, list):
         yield "The member 'parameters' is not an array."
         return
-    names = []
+    names: set[str] = set()
     for place, parameter in enumerate(parameters, 1):
         name = parameter.get("name") if isinstance(parameter, dict) else None
         if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -47,7 +71,7 @@ def _of_parameters(parameters: Any) -> Iterator[str]:
             continue
         if name in names:
             yield f"The parameter '{name}' is defined twice."
-        names.append(name)
+        names.add(name)
         yield from _of_schema(parameter.get("schema", {}), f"the parameter '{name}'")
 
 

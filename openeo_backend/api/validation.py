@@ -26,7 +26,7 @@ def validate() -> Response:
 
 
 def _problems(process: dict[str, Any], user: User | None) -> list[OpenEOError]:
-    problems = problems_of_definition(process)
+    problems = problems_of_definition(process, backend().settings.limits)
     try:
         check_process(process)
     except OpenEOError as problem:

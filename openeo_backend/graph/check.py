@@ -129,8 +129,10 @@ class _Checker:
             for problem in _check_node(node, takes, here, scope):
                 before = False
                 yield problem
-            for name, value in node.arguments.items():
-                for inner in _callbacks(value):
+            for name, references in node.referring.items():
+                for inner in references:
+                    if not isinstance(inner, Graph):
+                        continue
                     handed = takes[name].handed if name in takes else frozenset()
                     yield from self.graph(inner, scope | handed, here)
             if before and node.process in self.inspect:
@@ -144,11 +146,6 @@ def _taken(process: Described) -> dict[str, _Takes]:
         name: _Takes(bool(parameter.get("optional")), process.rules[name], handed[name])
         for name, parameter in _parameters(process.spec).items()
     }
-
-
-def _callbacks(value: Any) -> Iterator[Graph]:
-    carrier = Node("", "", {"value": value})
-    return (reference for reference in carrier.references() if isinstance(reference, Graph))
 
 
 def _check_node(
@@ -165,7 +162,7 @@ def _check_node(
             known = ", ".join(takes) or "none"
             yield problem("ProcessParameterUnsupported", f"The process has no such parameter. It has: {known}.", name)
             continue
-        for reference in Node("", "", {name: value}).references():
+        for reference in node.referring.get(name, ()):
             if isinstance(reference, FromParameter) and reference.name not in scope:
                 yield problem("ProcessParameterMissing", f"The parameter '{reference.name}' has no value.", name)
         wrong = takes[name].rule.wrong(value)

@@ -66,7 +66,11 @@ def _call(node: Node, processes: Processes, values: Mapping[str, Any], scope: Sc
     def call_graph(inner: Graph, inner_scope: Scope) -> Any:
         return evaluate(inner, processes, inner_scope, here)
 
-    resolved = {name: _resolve(value, values, scope, call_graph, processes) for name, value in node.arguments.items()}
+    referring = node.referring
+    resolved = {
+        name: _resolve(value, values, scope, call_graph, processes) if name in referring else value
+        for name, value in node.arguments.items()
+    }
     arguments = {name: value for name, value in resolved.items() if value is not None or name not in process.optional}
     process.admit(arguments)
     if process.wants_env:

@@ -37,9 +37,9 @@ def bind(graph: Graph, values: Mapping[str, Any], own: CallbackParameters) -> Gr
 
 def _bind_node(node: Node, values: Mapping[str, Any], own: CallbackParameters) -> Node:
     arguments = {
-        name: _substitute(value, values, own, own(node.process, name)) for name, value in node.arguments.items()
+        name: _substitute(node.arguments[name], values, own, own(node.process, name)) for name in node.referring
     }
-    return replace(node, arguments=arguments)
+    return replace(node, arguments={**node.arguments, **arguments}) if arguments else node
 
 
 def _substitute(value: Any, values: Mapping[str, Any], own: CallbackParameters, hidden: frozenset[str]) -> Any:
@@ -60,10 +60,9 @@ def free_parameters(graph: Graph, own: CallbackParameters) -> set[str]:
     """Names of the parameters that a graph takes from the scopes around it or from its caller."""
     found: set[str] = set()
     for node in graph:
-        for argument, value in node.arguments.items():
+        for argument, references in node.referring.items():
             hidden = own(node.process, argument)
-            carrier = Node(node.id, node.process, {argument: value})
-            for reference in carrier.references():
+            for reference in references:
                 if isinstance(reference, FromParameter):
                     found.add(reference.name)
                 elif isinstance(reference, Graph):
@@ -137,8 +136,9 @@ class _Expansion:
         results: dict[str, Any] = {}
         for node in graph:
             here = (*path, NodeRef(node.id, node.process))
-            arguments = {name: self.argument(value, results, calls, here) for name, value in node.arguments.items()}
-            node = replace(node, arguments=arguments)
+            changed = {name: self.argument(node.arguments[name], results, calls, here) for name in node.referring}
+            if changed:
+                node = replace(node, arguments={**node.arguments, **changed})
             try:
                 stored = self.lookup(node.process, node.namespace)
                 if stored is not None:
@@ -204,8 +204,8 @@ class _Expansion:
         self.measure(inner, values)
         prefix = f"{node.id}."
         for part in inner:
-            arguments = {key: _rename(value, prefix) for key, value in part.arguments.items()}
-            renamed = replace(part, id=prefix + part.id, arguments=arguments)
+            arguments = {name: _rename(part.arguments[name], prefix) for name in part.referring}
+            renamed = replace(part, id=prefix + part.id, arguments={**part.arguments, **arguments})
             nodes[renamed.id] = _bind_node(renamed, values, self.own)
         return FromNode(prefix + inner.result)
 

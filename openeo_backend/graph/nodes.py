@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
 from typing import Any, ClassVar
 
 #: Classes of values that hold no references: looked at first, since most values are of these.
@@ -40,21 +42,14 @@ class Node:
         """Ids of the nodes whose values this node uses."""
         return {reference.node for reference in self.references() if isinstance(reference, FromNode)}
 
-    def references(self) -> Iterator[FromNode | FromParameter | Graph]:
+    @cached_property
+    def referring(self) -> Mapping[str, Sequence[Reference]]:
+        """References by argument, for those that have any; all other arguments are constants."""
+        return {name: found for name, value in self.arguments.items() if (found := references_of(value))}
+
+    def references(self) -> Iterator[Reference]:
         """Every reference and callback in the arguments, nested ones and those bound to callbacks included."""
-        stack: list[Any] = list(self.arguments.values())
-        while stack:
-            value = stack.pop()
-            if value.__class__ in PLAIN:
-                continue
-            if isinstance(value, FromNode | FromParameter | Graph):
-                yield value
-                if isinstance(value, Graph):
-                    stack.extend(value.bound.values())
-            elif isinstance(value, list | tuple):
-                stack.extend(value)
-            elif isinstance(value, dict | Mapping):  # a dict is known at once
-                stack.extend(value.values())
+        return chain.from_iterable(self.referring.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,3 +71,31 @@ class Graph:
 
     def __len__(self) -> int:
         return len(self.nodes)
+
+
+Reference = FromNode | FromParameter | Graph
+
+
+def references_of(value: Any) -> list[Reference]:
+    """Every reference and callback in an argument. Constants may be large: they are looked through quickly."""
+    found: list[Reference] = []
+    stack: list[Any] = [value]
+    while stack:
+        value = stack.pop()
+        kind = value.__class__
+        if kind in PLAIN:
+            continue
+        if kind is list:
+            if not PLAIN.issuperset(map(type, value)):
+                stack.extend(value)
+        elif kind is dict:
+            stack.extend(value.values())
+        elif isinstance(value, FromNode | FromParameter | Graph):
+            found.append(value)
+            if isinstance(value, Graph):
+                stack.extend(value.bound.values())
+        elif isinstance(value, Mapping):
+            stack.extend(value.values())
+        elif isinstance(value, list | tuple):
+            stack.extend(value)
+    return found

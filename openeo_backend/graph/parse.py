@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from openeo_backend.errors import NodeRef, OpenEOError
-from openeo_backend.graph.nodes import FromNode, FromParameter, Graph, Node
+from openeo_backend.graph.nodes import PLAIN, FromNode, FromParameter, Graph, Node
 
 MAX_NODES = 20_000
 MAX_DEPTH = 40
@@ -110,7 +110,7 @@ class _Reader:
             self.report(f"Arguments are nested more than {self.max_depth} levels deep.", path)
             return None
         if isinstance(value, list):
-            return [self.argument(entry, path, depth + 1) for entry in value]
+            return [entry if entry.__class__ in PLAIN else self.argument(entry, path, depth + 1) for entry in value]
         if not isinstance(value, Mapping):
             return value
         if len(value) == 1 and "from_node" in value:
@@ -119,7 +119,10 @@ class _Reader:
             return FromParameter(str(value["from_parameter"]))
         if "process_graph" in value:
             return self.graph(value["process_graph"], path, depth + 1)
-        return {str(key): self.argument(entry, path, depth + 1) for key, entry in value.items()}
+        return {
+            str(key): entry if entry.__class__ in PLAIN else self.argument(entry, path, depth + 1)
+            for key, entry in value.items()
+        }
 
     def result(self, raw: Mapping[str, Any], nodes: Mapping[str, Node], path: tuple[NodeRef, ...]) -> str:
         flagged = [str(id) for id, value in raw.items() if value.get("result") is True]

@@ -87,7 +87,7 @@ def _spatial(node: Node, effect: Effect, need: _Need, blocked: bool) -> _Need:
     if isinstance(effect.spatial, Narrow):
         need = replace(need, spatial=(), margin=0) if effect.spatial.alone else need
         extent = node.arguments.get(effect.spatial.argument)
-        if isinstance(extent, Mapping) and not list(Node("", "", {"extent": extent}).references()):
+        if isinstance(extent, Mapping) and effect.spatial.argument not in node.referring:
             return replace(need, spatial=(*need.spatial, extent))
         return need
     if isinstance(effect.spatial, Widen):

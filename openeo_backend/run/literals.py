@@ -39,7 +39,7 @@ def _inspect(readers: Mapping[str, Callable[[Any], Any]]) -> Inspect:
     def inspect(node: Node) -> Iterator[OpenEOError]:
         for name, read in readers.items():
             value = node.arguments.get(name)
-            if value is None or next(Node("", "", {"value": value}).references(), None) is not None:
+            if value is None or name in node.referring:
                 continue
             try:
                 read(value)

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from openeo_backend.api.definition import problems_of_definition
+from openeo_backend.settings import LimitsSettings
 
 NUMBER = {"type": "number"}
+LIMITS = LimitsSettings()
 
 
 @pytest.mark.parametrize(
@@ -25,7 +27,7 @@ NUMBER = {"type": "number"}
     ],
 )
 def test_good_definitions(process: dict[str, Any]) -> None:
-    assert problems_of_definition(process) == []
+    assert problems_of_definition(process, LIMITS) == []
 
 
 @pytest.mark.parametrize(
@@ -46,10 +48,24 @@ def test_good_definitions(process: dict[str, Any]) -> None:
     ],
 )
 def test_each_mistake_is_told(process: dict[str, Any], says: str) -> None:
-    (problem,) = problems_of_definition(process)
+    (problem,) = problems_of_definition(process, LIMITS)
     assert problem.code == "ProcessInvalid"
     assert says in problem.message
 
 
 def test_all_mistakes_are_told_at_once() -> None:
-    assert len(problems_of_definition({"id": "/", "parameters": [{"name": "/"}, 1], "returns": []})) == 4
+    assert len(problems_of_definition({"id": "/", "parameters": [{"name": "/"}, 1], "returns": []}, LIMITS)) == 4
+
+
+@pytest.mark.parametrize(
+    ("process", "words"),
+    [
+        ({"parameters": [{"name": f"p{i}", "schema": NUMBER} for i in range(1001)]}, "1001 parameters"),
+        ({"parameters": [{"name": "a", "schema": {"enum": [*range(20_001)]}}]}, "more than 20000 values"),
+        ({"returns": {"schema": {"properties": {str(i): NUMBER for i in range(11_000)}}}}, "more than 20000 values"),
+    ],
+)
+def test_definitions_too_large_to_look_at(process: dict[str, Any], words: str) -> None:
+    (problem,) = problems_of_definition(process, LIMITS)
+    assert problem.code == "ProcessInvalid"
+    assert words in problem.message

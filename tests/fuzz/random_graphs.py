@@ -32,6 +32,11 @@ NASTY: list[Any] = [
     "a" * 5000, "(" * 50, "2025-13-45", "9999999-01-01", [[0] * 3] * 3, "EPSG:0", "B99", "Bänd", 99999, list(range(50)),
 ]  # fmt: skip
 
+#: Of these, values that nodes and elements of arrays can have.
+PLAIN = [value for value in NASTY if "from_" not in str(value) and "process_graph" not in str(value)]
+PLAIN += [2.0, 1e300, [1.0, 2.0], ["t", "t"], [["2025-05-01", "2025-06-01"]], [[1, 2], ["a"]], {"a": {"b": [None]}}]
+PLAIN += [[{"dimension": "x", "value": 8, "unit": "px"}], [{"dimension": 5}], {"west": {}, "south": [], "east": 1}]
+
 
 class Maker:
     """Makes graphs of the processes with these specifications, loading these collections."""
@@ -68,6 +73,10 @@ def _sound(draw: st.DrawFn, maker: Maker, most: int) -> dict[str, Any]:
     for index in range(draw(st.integers(0, 2))):
         nodes[f"load{index}"] = draw(_load(maker))
         pool.append(("cube", {"from_node": f"load{index}"}))
+    for index in range(draw(st.sampled_from([0, 0, 1, 2]))):
+        kind, made = draw(_odd(maker, f"odd{index}"))
+        nodes |= made
+        pool.append((kind, {"from_node": list(made)[-1]}))
     for index in range(draw(st.integers(1, most))):
         id = draw(st.sampled_from(maker.outer))
         nodes[f"n{index}"] = draw(_call(maker, id, tuple(pool), 0))
@@ -99,6 +108,41 @@ def _load(draw: st.DrawFn, maker: Maker) -> dict[str, Any]:
 
 
 @st.composite
+def _odd(draw: st.DrawFn, maker: Maker, id: str) -> tuple[str, dict[str, Any]]:
+    """Nodes, of which the last one has a value that graphs rarely have where it is expected, and its kind."""
+
+    def call(process: str, **arguments: Any) -> dict[str, Any]:
+        return {"process_id": process, "arguments": arguments}
+
+    def one(process: str, **arguments: Any) -> dict[str, Any]:
+        return {"process_graph": {"c": {**call(process, **arguments), "result": True}}}
+
+    mean, loaded = one("mean", data={"from_parameter": "data"}), {"from_node": f"{id}-load"}
+    names = st.sampled_from(["t", "bands", "x", "y"])
+    steps = {
+        "less": lambda: call("reduce_dimension", data=loaded, dimension=draw(names), reducer=mean),
+        "everywhere": lambda: call("reduce_spatial", data=loaded, reducer=mean),
+        "empty": lambda: call("filter_labels", data=loaded, dimension=draw(names), condition=one("eq", x=1, y=2)),
+        "areas": lambda: call("aggregate_spatial", data=loaded, geometries=draw(_geojson()), reducer=mean),
+        "more": lambda: call("add_dimension", data=loaded, name="more", label=draw(st.sampled_from(["a", 1]))),
+        "flat": lambda: call("flatten_dimensions", data=loaded, dimensions=["bands", "t"], target_dimension="both"),
+        "labels": lambda: call("dimension_labels", data=loaded, dimension=draw(names)),
+        "saved": lambda: call("save_result", data=loaded, format="GTiff"),
+        "trained": lambda: call("fit_regr_random_forest", predictors=loaded, target=draw(_geojson()), num_trees=2),
+    }
+    what = draw(st.sampled_from(["value", "value", "value", "vector", "bare", *steps]))
+    if what == "value":
+        return "odd", {id: call("constant", x=copy.deepcopy(draw(st.sampled_from(PLAIN))))}
+    if what == "vector":
+        properties = draw(st.sampled_from([[], ["a"], ["b"]]))
+        return "cube", {id: call("load_geojson", data=draw(_geojson()), properties=properties)}
+    if what == "bare":
+        return "cube", {id: call("create_data_cube")}
+    kind = "odd" if what in ("labels", "saved", "trained") else "cube"
+    return kind, {f"{id}-load": draw(_load(maker)), id: steps[what]()}
+
+
+@st.composite
 def _call(draw: st.DrawFn, maker: Maker, id: str, pool: tuple[tuple[str, Any], ...], depth: int) -> dict[str, Any]:
     """A call of a process with arguments of the right types, as far as there are any."""
     arguments = {}
@@ -117,6 +161,11 @@ def _value(  # noqa: C901 - one case per kind of schema
 ) -> Any:
     subtype, types = schema.get("subtype", ""), schema.get("type", "any")
     types = [types] if isinstance(types, str) else types
+    odd = [value for kind, value in pool if kind == "odd"]
+    if pool and draw(st.integers(0, 15 if not odd else 5)) == 0:
+        return draw(st.sampled_from(odd or [value for _, value in pool]))
+    if "anyOf" in schema:
+        return draw(_value(maker, draw(st.sampled_from(schema["anyOf"])), name, pool, depth))
     fitting = [value for kind, value in pool if kind in types or (kind == "cube") == (subtype == "datacube")]
     if fitting and (subtype == "datacube" or draw(st.integers(0, 3)) == 0):
         return draw(st.sampled_from(fitting))
@@ -142,11 +191,20 @@ def _value(  # noqa: C901 - one case per kind of schema
     if kind == "array":
         items = schema.get("items", {})
         least = schema.get("minItems", 0)
-        inner = _value(maker, items if isinstance(items, dict) else {}, name, (), depth)
+        inner = _value(maker, items if isinstance(items, dict) else {}, name, pool, depth)
+        if draw(st.integers(0, 15)) == 0:
+            inner = st.one_of(inner, st.sampled_from(PLAIN).map(copy.deepcopy))
         return draw(st.lists(inner, min_size=least, max_size=min(schema.get("maxItems", 4), max(least, 4))))
+    if kind == "object" and schema.get("properties"):
+        members = {name: _value(maker, member, name, pool, depth) for name, member in schema["properties"].items()}
+        wanted = {name: members.pop(name) for name in schema.get("required", ())}
+        return draw(st.fixed_dictionaries(wanted, optional=members))
     if kind == "object":
         return draw(st.dictionaries(st.sampled_from(TEXTS), NUMBERS, max_size=2))
-    return None if kind == "null" else draw(st.one_of(NUMBERS, st.sampled_from(TEXTS), st.booleans(), st.none()))
+    if kind == "null":
+        return None
+    plain = st.sampled_from(PLAIN).map(copy.deepcopy)
+    return draw(st.one_of(NUMBERS, st.sampled_from(TEXTS), st.booleans(), st.none(), NUMBERS, plain))
 
 
 @st.composite
