@@ -77,6 +77,8 @@ class CollectionSettings(Section):
     """Apply the published scale and offset when loading."""
     mosaic: Literal["solar_day", "utc_day", "none"] = "solar_day"
     """Which scenes become one time step."""
+    overviews: Literal["declared", "average", "never"] = "declared"
+    """Which overviews of files may stand for means of pixels: those that say that they are means, all, or none."""
     title: str | None = None
     """Title instead of the catalog's."""
     description: str | None = None

@@ -280,14 +280,20 @@ class Catalog:
             where=search.lonlat(),
             margin=env.hint.margin,
             geobox=request.geobox,
+            means=env.hint.means,
+            overviews=settings.overviews,
             scaled=settings.apply_scale,
             names=dimension_names(collection),
             soft=soft,
             most=request.most,
         )
         raw = needs_imaging(steps)
-        cube = load_grd(assembly, self._door) if raw else Assembler(assembly).cube()
+        assembler = None if raw else Assembler(assembly)
+        cube = assembler.cube() if assembler is not None else load_grd(assembly, self._door)
         _tell(env, id, cube, steps)
+        if assembler is not None and assembler.coarse is not None:
+            size = assembler.coarse.factor
+            env.log("info", f"{id}: means of {size} x {size} pixels are read, from overviews where files have them.")
         origin = _provenance(collection, id, steps, bands)
         return cube.patch(provenance=replace(origin, coefficients=(DIGITAL_NUMBERS,)) if raw else origin)
 

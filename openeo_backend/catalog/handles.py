@@ -17,9 +17,10 @@ from odc.geo.geobox import GeoBox
 
 from openeo_backend.catalog.ahead import ReadAhead
 from openeo_backend.catalog.arrays import ArrayError, Kind, open_array
+from openeo_backend.catalog.coarse import MeanRaster
 from openeo_backend.catalog.layer import Layer, unreadable
 from openeo_backend.catalog.ranges import RangedFile, Room, Unreachable, Unsuited, is_remote
-from openeo_backend.catalog.raster import Raster, open_local, open_ranged, open_raster
+from openeo_backend.catalog.raster import Raster, open_local, open_overview, open_ranged, open_raster
 from openeo_backend.catalog.remote import Requests
 from openeo_backend.sandbox.blocks import refuse_huge_blocks
 
@@ -85,6 +86,39 @@ class Handles:
             kept.popitem(last=False)[1].close()
         kept[address] = file
         return file
+
+    def open_means(self, layer: Layer) -> MeanRaster:
+        """The file of a layer as means over larger pixels, for one thread.
+
+        :raises rasterio.errors.RasterioIOError, OpenEOError: where it cannot be opened.
+        """
+        return MeanRaster(self.open(layer.address), self._overview(layer), layer.reduce)
+
+    def _overview(self, layer: Layer) -> Raster | None:
+        kept: OrderedDict[object, Raster | None] = self._local.__dict__.setdefault("overviews", OrderedDict())
+        key = layer.address, layer.reduce, layer.trusted
+        found = kept.pop(key) if key in kept else self._open_overview(layer)
+        if found is not None and not found.is_current():
+            found = self._open_overview(layer)
+        if len(kept) >= _HANDLES:
+            kept.popitem(last=False)
+        kept[key] = found
+        return found
+
+    def _open_overview(self, layer: Layer) -> Raster | None:
+        if not is_remote(layer.address):
+            found = open_overview(layer.address, layer.reduce, layer.trusted)
+        elif self._door is None or self._plain:
+            return None
+        else:
+            try:
+                source = RangedFile(self._door, layer.address, self._room)
+            except (Unsuited, Unreachable):  # told when it is read
+                return None
+            found = open_overview(source, layer.reduce, layer.trusted)
+        if found is not None:
+            refuse_huge_blocks(found, layer.name)
+        return found
 
     def open_shared(self, address: str) -> Raster | None:
         """The open raster file at an address that all threads may read; None where each needs its own.

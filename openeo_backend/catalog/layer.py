@@ -59,9 +59,19 @@ class Layer:
     summand: float = 0.0
     """Stored values times `factor` plus `summand` are stored values as the collection has them."""
 
+    reduce: int = 1
+    """Pixels along a side that become one, which is their mean."""
+
+    trusted: bool = False
+    """Whether all overviews of the file hold means."""
+
     def at(self, address: str, item: str, moment: np.datetime64 | None) -> Layer:
         """The same band of the same asset of another item that says the same."""
         return self._but(address=address, item=item, moment=moment)
+
+    def reduced(self, factor: int, trusted: bool) -> Layer:
+        """The layer as means over squares of so many pixels."""
+        return self._but(reduce=factor, trusted=trusted)
 
     def within(self, bounds: tuple[float, float, float, float]) -> Layer:
         """The layer with where it lies."""

@@ -5,42 +5,46 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 from uuid import uuid4
 
 import dask.array as da
 import numpy as np
+import rasterio.errors
 import shapely
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
-from openeo_backend.catalog.arrays import array_kind
-from openeo_backend.catalog.bands import AssetBand, item_bands, linear, offset_key
+from openeo_backend.catalog.bands import AssetBand
 from openeo_backend.catalog.bound import refuse
 from openeo_backend.catalog.chunks import chunks
+from openeo_backend.catalog.coarse import Coarse, coarsen, reduction
 from openeo_backend.catalog.grid import (
     Bounds,
-    asset_crs,
-    asset_grid,
     choose_crs,
     common_grid,
     crs_of,
     lay,
     pixel_area,
-    placing_key,
 )
 from openeo_backend.catalog.handles import Handles, Probe, probe
 from openeo_backend.catalog.hrefs import Gate
-from openeo_backend.catalog.item import Form, Item
+from openeo_backend.catalog.item import Item
 from openeo_backend.catalog.layer import Layer
+from openeo_backend.catalog.missing import missing_value
+from openeo_backend.catalog.models import Models
 from openeo_backend.catalog.mosaic import Step
 from openeo_backend.catalog.read import BlockReader
 from openeo_backend.cube import Band, Cube, Dimension, fusion
 from openeo_backend.cube.bounds import refuse_large
 from openeo_backend.cube.extent import Area, reproject
 from openeo_backend.cube.labelled import labelled
+from openeo_backend.cube.pixels import float_type
+from openeo_backend.cube.warp import warp
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph import trace
+from openeo_backend.graph.effects import Means
 
 LONLAT = CRS("EPSG:4326")
 
@@ -72,6 +76,12 @@ class Assembly:
     geobox: GeoBox | None = None
     """The grid, where it was given."""
 
+    means: Means | None = None
+    """Set where nothing but means over larger pixels is needed: the cube gets the grid that is told there."""
+
+    overviews: Literal["declared", "average", "never"] = "never"
+    """Which overviews may stand for means."""
+
     scaled: bool = False
     """Whether scale and offset are applied."""
 
@@ -98,55 +108,13 @@ class Assembler:
         self.what = assembly
         self.handles = assembly.handles
         self.lattice: GeoBox | None = None
+        self.coarse: Coarse | None = None
         self._probes: dict[tuple[object, ...], Probe] = {}
         self._kinds: dict[str, tuple[np.dtype, float | None]] = {}
         self._boxes: dict[object, Bounds] = {}
-        self._models: dict[tuple[Form, str, str], dict[str, Layer]] = {}
-        self.layers = {item: self._layers_of(item) for step in assembly.steps for item in step.items}
+        models = Models(assembly.bands, assembly.gate)
+        self.layers = {item: models.layers(item) for step in assembly.steps for item in step.items}
         self._learn()
-
-    def _layers_of(self, item: Item) -> dict[str, Layer]:
-        """The layers of an item by band; bands that the item lacks are absent."""
-        said = item.form, placing_key(item), offset_key(item)
-        if said not in self._models:
-            self._models[said] = self._models_of(item)
-        found = {}
-        for name, model in self._models[said].items():
-            address = self.what.gate.admit(item.assets[model.asset]["href"], for_gdal=model.kind is None)
-            found[name] = model.at(address, item.id, item.moment)
-        return found
-
-    def _models_of(self, item: Item) -> dict[str, Layer]:
-        """What the layers of all items that say the same have in common."""
-        own = item_bands(item)
-        found = {}
-        for name, target in self.what.bands.items():
-            band = own.get(name)
-            if band is None:
-                continue
-            asset = item.assets[band.asset]
-            kind = array_kind(asset)
-            scale, offset = linear(band, item, target)
-            wanted_scale = target.scale if target.scale is not None else scale
-            wanted_offset = target.offset if target.offset is not None else 0.0
-            found[name] = Layer(
-                address="",
-                index=band.index if kind is None else 1,
-                item="",
-                asset=band.asset,
-                kind=kind,
-                band=name,
-                number=band.index,
-                count=band.count,
-                crs=asset_crs(item, asset),
-                target=(1.0, 0.0) if kind is not None and band.scale is None and band.offset is None else None,
-                dtype=_dtype(band.dtype),
-                nodata=band.nodata,
-                grid=asset_grid(item, asset),
-                factor=scale / wanted_scale,
-                summand=round((offset - wanted_offset) / wanted_scale, 9),
-            )
-        return found
 
     def _learn(self) -> None:
         """Take scale, offset and unit from the first file of a band of arrays, where the metadata do not tell them."""
@@ -318,12 +286,56 @@ class Assembler:
         """The lazy cube."""
         grid = self.grid()
         self.what.refuse_large(grid)
-        crs = crs_of(grid)
         dtype, fill = self.storage(grid)
-        what, names = self.what, list(self.what.kept)
+        coarse = self.coarse = self._coarse(grid)
+        if coarse is not None:
+            values = self._values(coarse.grid, float_type(dtype), math.nan, coarse)
+            return warp(self.wrap(self.what, values, coarse.grid, None), coarse.target, "average")
+        values = self._values(grid, dtype, fill)
+        return self.wrap(self.what, values, grid, None if fill is None or dtype.kind == "f" else int(fill))
+
+    def _coarse(self, grid: GeoBox) -> Coarse | None:
+        """What may be read instead of the grid."""
+        what, layers = self.what, [layer for found in self.layers.values() for layer in found.values()]
+        if what.means is None or what.overviews == "never" or self.lattice is None:
+            return None
+        if what.area is not None and not what.area.is_box:
+            return None
+        return coarsen(grid, self.lattice, layers, what.means, self._has_overviews)
+
+    def _has_overviews(self, grid: GeoBox) -> bool:
+        """Whether the first file of each band has means of the size of a grid's pixels."""
+        for name in self.what.kept:
+            first = next(layers[name] for layers in self.layers.values() if name in layers)
+            factor = reduction(first, grid)
+            try:
+                if factor > 1 and self.handles.open_means(self._reduced(first, grid)).overview is None:
+                    return False
+            except (rasterio.errors.RasterioError, OpenEOError):  # told when it is read
+                return False
+        return True
+
+    def _reduced(self, layer: Layer, grid: GeoBox) -> Layer:
+        return layer.reduced(reduction(layer, grid), self.what.overviews == "average")
+
+    def _values(
+        self, grid: GeoBox, dtype: np.dtype, fill: float | int | None, coarse: Coarse | None = None
+    ) -> da.Array:
+        """The lazy values (t, bands, y, x) on a grid.
+
+        :param coarse: set where they are means.
+        """
+        crs, what, names = crs_of(grid), self.what, list(self.what.kept)
+
+        def stacked(step: Step, name: str) -> list[Layer]:
+            found = self.stack(step, name, crs)
+            if coarse is None:
+                return found
+            return [self._reduced(layer, grid) for layer in found]
+
         reader = BlockReader(
             geobox=grid,
-            layers=[[self.stack(step, name, crs) for name in names] for step in what.steps],
+            layers=[[stacked(step, name) for name in names] for step in what.steps],
             dtype=dtype,
             fill=fill,
             handles=self.handles,
@@ -333,8 +345,7 @@ class Assembler:
         )
         shape = (len(what.steps), len(names), *grid.shape)
         blocks = chunks(shape, dtype.itemsize, self._origin(grid))
-        values = fusion.filled(f"load-{uuid4().hex}", blocks, dtype, trace.located(reader.fill_block))
-        return self.wrap(self.what, values, grid, None if fill is None or dtype.kind == "f" else int(fill))
+        return fusion.filled(f"load-{uuid4().hex}", blocks, dtype, trace.located(reader.fill_block))
 
     def _origin(self, grid: GeoBox) -> tuple[int, int]:
         """Row and column of the upper left pixel in the files of the finest band, whose tiles blocks follow."""
@@ -372,32 +383,6 @@ class Assembler:
         )
 
 
-def missing_value(dtype: np.dtype, kinds: set[tuple[np.dtype, float | None]]) -> tuple[np.dtype, int]:
-    """An integer type at least as wide as `dtype` and a value in it that no layer uses for anything but no-data.
-
-    :param kinds: data types of the layers with their no-data values.
-    """
-    while True:
-        limits = np.iinfo(dtype)
-        declared = sorted({int(nodata) for _, nodata in kinds if nodata is not None}, reverse=True)
-        for value in (*declared, int(limits.max), int(limits.min)):
-            free = all(nodata == value or not _holds(kind, value) for kind, nodata in kinds)
-            if free and limits.min <= value <= limits.max:
-                return dtype, value
-        dtype = np.dtype(f"i{min(dtype.itemsize * 2, 8)}") if dtype.itemsize < 8 else np.dtype("float64")
-        if dtype.kind == "f":
-            raise OpenEOError(
-                "FeatureUnsupported", "The 64-bit integer bands of this load leave no value for missing pixels."
-            )
-
-
-def _holds(dtype: np.dtype, value: int) -> bool:
-    if dtype.kind == "b":
-        return value in (0, 1)
-    limits = np.iinfo(dtype)
-    return bool(limits.min <= value <= limits.max)
-
-
 def cube_band(band: AssetBand, scaled: bool) -> Band:
     """What results tell about a band."""
     return Band(
@@ -413,14 +398,6 @@ def cube_band(band: AssetBand, scaled: bool) -> Band:
 
 def _physical(band: AssetBand) -> tuple[float, float]:
     return (band.scale if band.scale is not None else 1.0), (band.offset if band.offset is not None else 0.0)
-
-
-def _dtype(name: str | None) -> str | None:
-    """The data type of STAC as numpy's; None for those that numpy lacks."""
-    try:
-        return str(np.dtype(name)) if name else None
-    except TypeError:
-        return None
 
 
 def _outline(grid: GeoBox) -> BaseGeometry:

@@ -20,6 +20,9 @@ from openeo_backend.catalog.tiff import is_described
 from openeo_backend.catalog.tiles import LocalFile, Tiles, tiles_of
 from openeo_backend.sandbox.gdal import DRIVERS
 
+#: Where GDAL tells how the overviews of a file were made.
+_RESAMPLED = "OVERVIEW_RESAMPLING"
+
 #: Bytes of a description without the places of tiles.
 _DESCRIPTION = 8192
 
@@ -143,3 +146,44 @@ def open_ranged(source: RangedFile) -> Raster | None:
             return raster
     except rasterio.errors.RasterioIOError:
         return None
+
+
+def open_overview(source: str | RangedFile, factor: int, trusted: bool) -> Raster | None:
+    """The overview of means with pixels so many times as large, for one thread; None where there is none.
+
+    GDAL looks at files of this machine and at what is in memory: whatever else it asks for, other threads of this
+    process would have to get for it, which they cannot meanwhile.
+
+    :param source: a path, or a file that is read in ranges.
+    :param trusted: whether all overviews are means; else those are that the file tells to be.
+    :raises rasterio.errors.RasterioIOError: where it cannot be opened.
+    """
+    if isinstance(source, str):
+        return _overview(source, LocalFile.at(source), factor, trusted) if os.path.isfile(source) else None
+    if not is_described(source.head):
+        return None
+    try:
+        with MemoryFile(source.head) as memory:
+            found = _overview(memory.name, source, factor, trusted)
+    except rasterio.errors.RasterioIOError:  # the first bytes do not describe it
+        return None
+    source.forget_head()
+    return found if found is not None and found.tiles is not None else None
+
+
+def _overview(name: str, source: LocalFile | RangedFile, factor: int, trusted: bool) -> Raster | None:
+    with rasterio.Env(session=DummySession()):
+        with DatasetReader(name, driver=list(DRIVERS), sharing=False) as file:
+            level = _level(file, factor, trusted)
+        if level is None:
+            return None
+        file = DatasetReader(name, driver=list(DRIVERS), sharing=False, overview_level=level)
+        return Raster(file, tiles_of(file, source))
+
+
+def _level(file: DatasetReader, factor: int, trusted: bool) -> int | None:
+    told = file.tags().get("OVR_RESAMPLING_ALG") or file.tags(ns="IMAGE_STRUCTURE").get(_RESAMPLED)
+    if file.height % factor or file.width % factor or not (trusted or str(told).upper() == "AVERAGE"):
+        return None
+    factors: list[list[int]] = [file.overviews(band) for band in file.indexes]
+    return factors[0].index(factor) if all(factor in own for own in factors) else None

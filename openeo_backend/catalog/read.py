@@ -92,7 +92,7 @@ class BlockReader:
 
     def _ahead(self, planes: Sequence[Sequence[Layer]], block: _Block) -> ReadAhead:
         """Fetches what the planes of a block need from elsewhere."""
-        remote = [[layer for layer in layers if layer.kind is None and is_remote(layer.address)] for layers in planes]
+        remote = [[layer for layer in layers if _is_ranged(layer)] for layers in planes]
         jobs = [partial(self._fetch, layers, block) for layers in remote] if any(remote) else []
         return self.handles.ahead(jobs, math.prod(block.grid.shape) * self.dtype.itemsize)
 
@@ -170,7 +170,8 @@ class BlockReader:
 
         :returns: where it lies (elsewhere the plane is missing then), or None where the layer needs more than a copy.
         """
-        if layer.kind is not None or layer.target is not None or (layer.factor, layer.summand) != (1, 0):
+        plain = layer.kind is None and layer.target is None and layer.reduce == 1
+        if not plain or (layer.factor, layer.summand) != (1, 0):
             return None
         file = self.handles.open_layer(layer)
         match = self._match(file, layer, block)
@@ -217,6 +218,8 @@ class BlockReader:
 
     def _read(self, layer: Layer, block: _Block) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray | None] | None:
         """Where in the block a layer has pixels, their values as the cube has them, and which of them are valid."""
+        if layer.reduce > 1:
+            return self._read_means(layer, block)
         file = self.handles.open_layer(layer)
         match = self._match(file, layer, block)
         if match is None:
@@ -229,6 +232,18 @@ class BlockReader:
         if inside is not None:
             valid = inside if valid is None else valid & inside
         return match.place, self._convert(values, layer), valid
+
+    def _read_means(self, layer: Layer, block: _Block) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray] | None:
+        """As `_read`, of means over larger pixels."""
+        file = self.handles.open_means(layer)
+        crs = check(file.file, layer)
+        match = lookup.find(block.grid, file.transform, file.shape, crs)
+        if match is None:
+            return None
+        nodata = layer.nodata if layer.nodata is not None else file.file.nodatavals[layer.index - 1]
+        values, inside = match.take(file.read(layer.index, match.window, nodata))
+        valid = ~np.isnan(values)
+        return match.place, self._convert(values, layer), valid if inside is None else valid & inside
 
     def _convert(self, values: np.ndarray, layer: Layer) -> np.ndarray:
         """Stored values of a layer as those of the cube: brought to the collection's scale, kept in range.
@@ -250,6 +265,10 @@ class BlockReader:
             step = -1 if self.fill == source.max else 1
             kept[kept == self.fill] = self.fill + step
         return kept
+
+
+def _is_ranged(layer: Layer) -> bool:
+    return layer.kind is None and layer.reduce == 1 and is_remote(layer.address)
 
 
 def _tuned(layer: Layer, file: Any) -> Layer:

@@ -46,12 +46,21 @@ Need = Keep | Block | Narrow | Widen
 
 
 @dataclass(frozen=True)
+class Coarsen:
+    """The process replaces its cube's pixels by means over larger ones, where its arguments say so."""
+
+
+@dataclass(frozen=True)
 class Effect:
     """How one process passes needed extents from its result to the cubes in its arguments."""
 
     spatial: Need = field(default_factory=Keep)
     temporal: Need = field(default_factory=Keep)
     bands: Need = field(default_factory=Keep)
+
+    coarse: Coarsen | Keep | Block = field(default_factory=Block)
+    """Whether means over larger pixels of its cube give those of its result: Keep where it only leaves dates or bands
+    out. All others must have every pixel."""
 
     along: str | None = None
     """Name of the argument that names a dimension the process consumes or changes: filters after the process
@@ -72,6 +81,15 @@ BLOCKED = Effect(Block(), Block(), Block())
 
 
 @dataclass(frozen=True)
+class Means:
+    """Nothing but means over larger pixels is needed: the arguments of the resampling that makes them."""
+
+    resolution: tuple[float, float]
+    projection: int | str | None
+    align: str
+
+
+@dataclass(frozen=True)
 class LoadHints:
     """What the rest of the graph needs of one load; None means no restriction is known."""
 
@@ -86,3 +104,6 @@ class LoadHints:
 
     margin: int = 0
     """Pixels needed around the spatial extents."""
+
+    means: Means | None = None
+    """Set where the cube is only needed as means over larger pixels."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from openeo_backend.graph.effects import Block, Effect, Kind, LoadHints, Narrow, Widen
+from openeo_backend.graph.effects import Block, Coarsen, Effect, Keep, Kind, LoadHints, Means, Narrow, Widen
 from openeo_backend.graph.nodes import FromNode, Graph, Node
 
 #: Which extents the dimension of a loaded cube belongs to.
@@ -29,6 +29,7 @@ class _Need:
     temporal: tuple[tuple[str | None, str | None], ...] = ()
     bands: tuple[str, ...] | None = None
     margin: int = 0
+    means: Means | None = None
 
     def union(self, other: _Need) -> _Need:
         """What two consumers need together; where their needs differ, everything (bands: both)."""
@@ -38,6 +39,7 @@ class _Need:
             self.temporal if self.temporal == other.temporal else (),
             None if bands is None else tuple(dict.fromkeys(bands)),
             max(self.margin, other.margin),
+            self.means if self.means == other.means else None,
         )
 
 
@@ -49,7 +51,7 @@ def hints(graph: Graph, processes: Effects, loads: Iterable[str]) -> dict[str, L
     for node in reversed(list(graph)):
         need = needs.get(node.id, _Need())
         if node.process in wanted:
-            found[node.id] = LoadHints(need.spatial, need.temporal, need.bands, need.margin)
+            found[node.id] = LoadHints(need.spatial, need.temporal, need.bands, need.margin, need.means)
         effect = processes[node.process].effect if node.process in processes else None
         carried = _carried(node, effect)
         for other in node.inputs():
@@ -76,6 +78,7 @@ def _before(node: Node, effect: Effect, need: _Need) -> _Need:
     blocked = {KINDS[along]} if isinstance(along, str) and along in KINDS else set()
     if effect.along and not blocked:
         return _Need()
+    need = replace(need, means=_means(node, effect, need))
     need = _spatial(node, effect, need, "spatial" in blocked)
     need = _temporal(node, effect, need, "temporal" in blocked)
     return _bands(node, effect, need, "bands" in blocked)
@@ -118,6 +121,26 @@ def _bands(node: Node, effect: Effect, need: _Need, blocked: bool) -> _Need:
             return replace(need, bands=tuple(given))
         return replace(need, bands=None)
     return need
+
+
+def _means(node: Node, effect: Effect, need: _Need) -> Means | None:
+    """The resampling after which nothing is needed of a cube but its means."""
+    if isinstance(effect.coarse, Keep):
+        return need.means
+    if not isinstance(effect.coarse, Coarsen) or node.arguments.get("method") != "average":
+        return None
+    resolution, projection = node.arguments.get("resolution"), node.arguments.get("projection")
+    align = node.arguments.get("align", "upper-left")
+    steps: list[Any] = resolution if isinstance(resolution, list) else [resolution]
+    if len(steps) not in (1, 2) or not all(map(_is_length, steps)):
+        return None
+    if not isinstance(projection, int | str | None) or not isinstance(align, str):
+        return None
+    return Means((float(steps[0]), float(steps[-1])), projection, align)
+
+
+def _is_length(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def _margin(widen: Widen, node: Node) -> int | None:

@@ -18,14 +18,14 @@ from openeo_backend.cube.labels import instant, labels_json
 from openeo_backend.cube.nodata import put_missing
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.callback import Callback
-from openeo_backend.graph.effects import Effect, Narrow
+from openeo_backend.graph.effects import Effect, Keep, Narrow
 from openeo_backend.processes.environment import Env
 from openeo_backend.processes.registry import process
 
 # -- bands ----------------------------------------------------------------------------------------------
 
 
-@process("filter_bands", effect=Effect(bands=Narrow("bands")))
+@process("filter_bands", effect=Effect(bands=Narrow("bands"), coarse=Keep()))
 def filter_bands(
     data: Cube, bands: list[str] | None = None, wavelengths: list[list[float]] | None = None, *, env: Env
 ) -> Cube:
@@ -112,7 +112,7 @@ def filter_spatial(data: Cube, geometries: Any) -> Cube:
 # -- time -----------------------------------------------------------------------------------------------
 
 
-@process("filter_temporal", effect=Effect(temporal=Narrow("extent")))
+@process("filter_temporal", effect=Effect(temporal=Narrow("extent"), coarse=Keep()))
 def filter_temporal(data: Cube, extent: list[str | None], dimension: str | None = None) -> Cube:
     """Keep the dates in a half-open interval, on one or all temporal dimensions."""
     interval = parse_interval(extent)

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import dask.array as da
 import numpy as np
 import pandas as pd
-from odc.geo.crs import CRS
-from odc.geo.geobox import GeoBox
 
 from openeo_backend.cube.bounds import MOST_AT_ONCE, refuse_large, refuse_many
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.extent import parse_crs
-from openeo_backend.cube.grid import (
-    Bounds,
-    align_grid,
-    grid_bounds,
-    horizontal,
-    need_geobox,
-    project_bounds,
-    transformer,
-)
+from openeo_backend.cube.grid import horizontal, need_geobox
 from openeo_backend.cube.labels import instant
 from openeo_backend.cube.nodata import nullable
+from openeo_backend.cube.regrid import regrid
 from openeo_backend.cube.storage import Storage
 from openeo_backend.cube.warp import warp, warp_like
 from openeo_backend.errors import OpenEOError
-from openeo_backend.graph.effects import Block, Effect, Widen
+from openeo_backend.graph.effects import Block, Coarsen, Effect, Widen
 from openeo_backend.processes.environment import Env
 from openeo_backend.processes.registry import process
 
@@ -41,7 +31,7 @@ MARGIN = 8
 # -- space ----------------------------------------------------------------------------------------------
 
 
-@process("resample_spatial", effect=Effect(spatial=Widen(MARGIN)))
+@process("resample_spatial", effect=Effect(spatial=Widen(MARGIN), coarse=Coarsen()))
 def resample_spatial(
     data: Cube,
     resolution: float | list[float] = 0,
@@ -64,7 +54,7 @@ def resample_spatial(
     if 0 in (data.data.sizes[dimension.name] for dimension in horizontal(data)):
         return data
     source = need_geobox(data)
-    target = _target(source, steps, parse_crs(projection) if projection is not None else None, align)
+    target = regrid(source, steps, parse_crs(projection) if projection is not None else None, align)
     x, y = horizontal(data)
     rows, columns = target.shape
     refuse_large({**data.data.sizes, x.name: columns, y.name: rows}, "resample_spatial", data.is_lazy)
@@ -84,45 +74,6 @@ def _resolution(value: Any) -> tuple[float, float]:
             f"The resolution {value!r} is neither a number nor a pair of numbers of at least 0.",
         )
     return float(pair[0]), float(pair[1])
-
-
-def _target(source: GeoBox, steps: tuple[float, float], crs: CRS | None, align: str) -> GeoBox:
-    assert source.crs is not None
-    own = (abs(source.affine.a), abs(source.affine.e))
-    bounds = grid_bounds(source)
-    if crs is not None and crs != source.crs:
-        own = _own_resolution(source, crs)
-        bounds = _projected(bounds, source.crs, crs)
-    width, height = (given or kept for given, kept in zip(steps, own, strict=True))
-    return align_grid(bounds, (width, height), crs or source.crs, align, ascending_y=source.affine.e > 0)
-
-
-def _own_resolution(source: GeoBox, crs: CRS) -> tuple[float, float]:
-    """The resolution in another system: the same numbers where the units are the same.
-
-    Else square pixels, as many along the diagonal as before, which is what GDAL suggests.
-    """
-    assert source.crs is not None
-    if source.crs.units == crs.units:
-        return abs(source.affine.a), abs(source.affine.e)
-    rows, columns = source.shape
-    left, bottom, right, top = grid_bounds(source)
-    xs, ys = transformer(source.crs, crs).transform([left, right], [top, bottom])
-    size = math.hypot(xs[1] - xs[0], ys[1] - ys[0]) / math.hypot(columns, rows)
-    if not math.isfinite(size) or size == 0:
-        raise OpenEOError("ProcessParameterInvalid", f"The data have no image in the projection {crs}.")
-    return size, size
-
-
-def _projected(bounds: Bounds, source: CRS, target: CRS) -> Bounds:
-    parts = project_bounds(bounds, source, target)
-    if len(parts) > 1:
-        raise OpenEOError(
-            "FeatureUnsupported",
-            "The data cross the antimeridian and would fall apart in the target projection.",
-            hint="Choose a projection that has no seam there, or filter one side first.",
-        )
-    return parts[0]
 
 
 @process("resample_cube_spatial", effect=Effect(spatial=Widen(MARGIN)))

@@ -13,7 +13,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from openeo_backend.catalog.chunks import chunks
-from openeo_backend.catalog.load import missing_value
+from openeo_backend.catalog.missing import missing_value
 from openeo_backend.catalog.request import LoadRequest
 from openeo_backend.catalog.tiles import Tiles
 from openeo_backend.cube.memory import BASE_MB

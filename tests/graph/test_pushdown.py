@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from openeo_backend.graph.effects import LoadHints
+from openeo_backend.graph.effects import LoadHints, Means
 from openeo_backend.graph.parse import parse
 from openeo_backend.graph.pushdown import hints
 from openeo_backend.processes.registry import Registry
@@ -122,3 +122,51 @@ def test_filters_reach_both_sides_of_a_merge_and_of_a_mask(registry: Registry) -
     }
     found = hints(parse(nodes), registry, ["load_collection"])
     assert found["one"].spatial == found["two"].spatial == (BOX,)
+
+
+def coarse(source: str = "load", **arguments: Any) -> dict[str, Any]:
+    return node("resample_spatial", source, **{"resolution": 160, "method": "average", **arguments})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({}, Means((160.0, 160.0), None, "upper-left")),
+        (
+            {"resolution": [80, 160], "projection": 3857, "align": "lower-left"},
+            Means((80.0, 160.0), 3857, "lower-left"),
+        ),
+        ({"method": "near"}, None),
+        ({"method": None}, None),
+        ({"resolution": 0, "projection": 3857}, None),
+        ({"resolution": True}, None),
+        ({"resolution": [160, 160, 160]}, None),
+    ],
+)
+def test_means_are_enough_for_resampling_by_average(
+    registry: Registry, arguments: dict[str, Any], expected: Means | None
+) -> None:
+    assert of_load(registry, made=coarse(**arguments)).means == expected
+
+
+def test_filters_of_bands_and_dates_leave_means_enough(registry: Registry) -> None:
+    bands = node("filter_bands", "load", bands=["B04"])
+    times = node("filter_temporal", "bands", extent=["2020-01-01", None])
+    found = of_load(registry, bands=bands, times=times, made=coarse("times"))
+    assert found.means == Means((160.0, 160.0), None, "upper-left")
+    assert found.bands == ("B04",)
+
+
+@pytest.mark.parametrize(
+    "between", [node("filter_bbox", "load", extent=BOX), node("ndvi", "load"), node("apply", "load", process=NEGATE)]
+)
+def test_all_else_needs_every_pixel(registry: Registry, between: dict[str, Any]) -> None:
+    assert of_load(registry, between=between, made=coarse("between")).means is None
+
+
+def test_what_another_way_needs_is_needed(registry: Registry) -> None:
+    both = {"process_id": "merge_cubes", "arguments": {"cube1": {"from_node": "one"}, "cube2": {"from_node": "two"}}}
+    assert of_load(registry, one=coarse(), two=node("absolute", "load"), both=both).means is None
+    same = of_load(registry, one=coarse(), two=coarse(), both=both).means
+    assert same is not None
+    assert of_load(registry, one=coarse(), two=coarse(resolution=80), both=both).means is None
