@@ -19,7 +19,8 @@ import numpy as np
 
 from openeo_backend.cube import chain, fusion
 from openeo_backend.cube.cube import Cube
-from openeo_backend.cube.flat import Unfit, Value, flatten, moved, stacked
+from openeo_backend.cube.flat import Unfit, Value, moved, stacked
+from openeo_backend.cube.flattening import flatten
 from openeo_backend.cube.labelled import labelled
 from openeo_backend.cube.labels import labels_json
 from openeo_backend.cube.pixels import PixelArray
