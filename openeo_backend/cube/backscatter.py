@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from openeo_backend.cube.compiled import compile_loop
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +103,11 @@ def calibrate(numbers: np.ndarray, table: np.ndarray | None, noise: np.ndarray |
 
 def interpolate(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Bilinear values of an image at fractional rows and columns; NaN outside, and where one of the four is NaN."""
+    compiled = compile_loop(_interpolate_all)
+    if compiled is not None and rows.ndim == 2:
+        out = np.empty(rows.shape)
+        compiled(out, *(np.ascontiguousarray(values, "float64") for values in (image, rows, columns)))
+        return out
     height, width = image.shape
     inside = (rows >= 0) & (rows <= height - 1) & (columns >= 0) & (columns <= width - 1)
     row, column = np.where(inside, rows, 0), np.where(inside, columns, 0)
@@ -113,3 +121,22 @@ def interpolate(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.
     for r, c, weight in (*corners, (bottom, left, down * (1 - along)), (bottom, right, down * along)):
         found += np.where(weight > 0, image[r, c] * weight, 0)
     return np.where(inside, found, np.nan)
+
+
+def _interpolate_all(out: Any, image: Any, rows: Any, columns: Any) -> None:
+    """As :func:`interpolate`, point by point; to be compiled."""
+    height, width = image.shape
+    for i in range(rows.shape[0]):
+        for j in range(rows.shape[1]):
+            row, column = rows[i, j], columns[i, j]
+            if not (0 <= row <= height - 1 and 0 <= column <= width - 1):
+                out[i, j] = np.nan
+                continue
+            top, left = min(int(row), max(height - 2, 0)), min(int(column), max(width - 2, 0))
+            down, along = row - top, column - left
+            found = 0.0
+            for r, vertical in ((top, 1 - down), (top + 1, down)):
+                for c, horizontal in ((left, 1 - along), (left + 1, along)):
+                    if vertical * horizontal > 0:
+                        found += image[r, c] * vertical * horizontal
+            out[i, j] = found

@@ -1,11 +1,11 @@
-"""The area of terrain in radar images: compiled as plain."""
+"""The area of terrain in radar images, and values of these between pixels: compiled as plain."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from openeo_backend.cube import relief
+from openeo_backend.cube import backscatter, relief
 
 
 def test_compiled_and_plain_areas_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,3 +28,18 @@ def test_areas_far_inside_are_all_there() -> None:
     rows, columns = np.mgrid[:20, :20].astype(float)
     found = relief.accumulate(np.full(rows.shape, 9.0), rows, columns, (20, 20), np.zeros(rows.shape, bool))
     np.testing.assert_allclose(found[2:-2, 2:-2], 9.0, rtol=1e-12)
+
+
+def test_compiled_and_plain_values_between_pixels_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    image = rng.normal(size=(20, 30))
+    image[5, 5:9] = np.nan
+    rows, columns = rng.uniform(-1, 21, (50, 40)), rng.uniform(-1, 31, (50, 40))
+    rows[0, :5], columns[0, :5] = (0, 19, 5, np.nan, 19), (0, 29, 4, 3, 7.5)
+    for shown in (image, image[:1], image[:, :1]):
+        compiled = backscatter.interpolate(shown, rows, columns)
+        with monkeypatch.context() as plainly:
+            plainly.setattr(backscatter, "compile_loop", lambda loop: None)
+            plain = backscatter.interpolate(shown, rows, columns)
+        np.testing.assert_allclose(compiled, plain, rtol=1e-12, atol=1e-12)
+    assert np.isfinite(backscatter.interpolate(image, rows, columns)[0, :3]).tolist() == [True, True, True]
