@@ -144,8 +144,15 @@ def _found(document: Mapping[str, Any], url: str, documents: Documents, most: in
         if len(items) > most:
             raise too_many(url, most)
         url = next(iter(links(page, url, "next")), "")
-        page = documents.read(url) if url and features else None
+        page = _next_page(url, documents) if url and features else None
     return items
+
+
+def _next_page(url: str, documents: Documents) -> Mapping[str, Any]:
+    page = documents.read(url)
+    if page.get("type") != "FeatureCollection":
+        raise OpenEOError("FileContentInvalid", f"The document at {shown(url)} is not a page of STAC Items.")
+    return page
 
 
 def _collection(url: str, document: Mapping[str, Any], documents: Documents, most: int) -> tuple[Source, str]:

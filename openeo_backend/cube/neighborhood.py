@@ -36,6 +36,8 @@ def apply_to_windows(cube: Cube, function: Callable[[Any], Any], windows: Plan) 
     :param windows: the windows along each dimension.
     :raises OpenEOError: DataCubePropertiesImmutable where a result has other dimensions or labels than its window.
     """
+    if not cube.names:
+        raise OpenEOError("DimensionNotAvailable", "The data cube has no dimensions, along which windows could lie.")
     if not all(windows.values()):
         return cube
     long = [name for name, parts in windows.items() if any(part.high - part.low > 1 for part in parts)]

@@ -49,7 +49,7 @@ class Maker:
         self.outer = sorted(id for id in self.specs if id not in ("load_collection",))
 
     def graphs(self, most: int = 6) -> st.SearchStrategy[dict[str, Any]]:
-        """Processes with a graph each; about two in three spoilt."""
+        """Processes with a graph each; about two in five spoilt."""
         return _processes(self, most)
 
 
@@ -61,7 +61,7 @@ def _takes_cube(spec: Mapping[str, Any]) -> bool:
 def _processes(draw: st.DrawFn, maker: Maker, most: int) -> dict[str, Any]:
     graph = draw(_sound(maker, most))
     spoilt = {"process_graph": copy.deepcopy(graph)}
-    for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2, 5]))):
+    for _ in range(draw(st.sampled_from([0, 0, 0, 0, 0, 1, 1, 2, 5]))):
         _spoil(draw, spoilt, maker)
     return spoilt
 
@@ -70,7 +70,7 @@ def _processes(draw: st.DrawFn, maker: Maker, most: int) -> dict[str, Any]:
 def _sound(draw: st.DrawFn, maker: Maker, most: int) -> dict[str, Any]:
     nodes: dict[str, Any] = {}
     pool: list[tuple[str, Any]] = []
-    for index in range(draw(st.integers(0, 2))):
+    for index in range(draw(st.sampled_from([1, 1, 2, 0]))):
         nodes[f"load{index}"] = draw(_load(maker))
         pool.append(("cube", {"from_node": f"load{index}"}))
     for index in range(draw(st.sampled_from([0, 0, 1, 2]))):
@@ -101,8 +101,9 @@ def _kind(schema: Any) -> str:
 def _load(draw: st.DrawFn, maker: Maker) -> dict[str, Any]:
     id = draw(st.sampled_from(sorted(maker.collections)))
     bands = draw(st.none() | st.lists(st.sampled_from(sorted(maker.collections[id])), min_size=1, max_size=3))
-    extent = draw(st.sampled_from([None, None, None, *BOXES]))
-    period = draw(st.sampled_from([None, ["2025-05-01", "2025-06-01"], ["2025-05-01", None]]))
+    extent = draw(st.sampled_from([*BOXES[:3], *BOXES[:3], *BOXES, None]))
+    is_series = id.startswith("SENTINEL")
+    period = draw(st.sampled_from([None, ["2025-05-01", "2025-06-01"], ["2025-05-01", None]] if is_series else [None]))
     arguments = {"id": id, "spatial_extent": extent, "temporal_extent": period, "bands": bands}
     return {"process_id": "load_collection", "arguments": arguments}
 
@@ -162,7 +163,7 @@ def _value(  # noqa: C901 - one case per kind of schema
     subtype, types = schema.get("subtype", ""), schema.get("type", "any")
     types = [types] if isinstance(types, str) else types
     odd = [value for kind, value in pool if kind == "odd"]
-    if pool and draw(st.integers(0, 15 if not odd else 5)) == 0:
+    if pool and draw(st.sampled_from([*[False] * (7 if odd else 30), True])):
         return draw(st.sampled_from(odd or [value for _, value in pool]))
     if "anyOf" in schema:
         return draw(_value(maker, draw(st.sampled_from(schema["anyOf"])), name, pool, depth))
@@ -192,7 +193,7 @@ def _value(  # noqa: C901 - one case per kind of schema
         items = schema.get("items", {})
         least = schema.get("minItems", 0)
         inner = _value(maker, items if isinstance(items, dict) else {}, name, pool, depth)
-        if draw(st.integers(0, 15)) == 0:
+        if draw(st.sampled_from([*[False] * 15, True])):
             inner = st.one_of(inner, st.sampled_from(PLAIN).map(copy.deepcopy))
         return draw(st.lists(inner, min_size=least, max_size=min(schema.get("maxItems", 4), max(least, 4))))
     if kind == "object" and schema.get("properties"):

@@ -334,3 +334,17 @@ def test_reference_systems_in_all_their_forms(code: int) -> None:
 def test_reference_systems_that_are_none(value: Any) -> None:
     with pytest.raises(OpenEOError):
         parse_crs(value)
+
+
+def test_there_are_no_windows_in_a_cube_without_dimensions(node: Any) -> None:
+    same = {"process_graph": {"c": {**call("cumsum", data={"from_parameter": "data"}), "result": True}}}
+    graph = {
+        "cube": call("create_data_cube"),
+        "r": {
+            "process_id": "apply_neighborhood",
+            "arguments": {"data": {"from_node": "cube"}, "process": same, "size": []},
+            "result": True,
+        },
+    }
+    answer = node.ask("POST", "/result", json={"process": {"process_graph": graph}})
+    assert (answer.status_code, answer.json["code"]) == (400, "DimensionNotAvailable")

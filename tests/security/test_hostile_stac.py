@@ -222,6 +222,14 @@ def test_errors_name_the_document_and_the_member(place: tuple[Any, ...], value: 
     assert told in failure.value.message
 
 
+@pytest.mark.parametrize("second", [{"features": True}, {"type": "Catalog", "features": [None]}, {}])
+def test_a_page_that_is_none(second: dict[str, Any]) -> None:
+    with pytest.raises(OpenEOError) as failure:
+        load({**SOUND, f"{URL}/page2": second}, f"{URL}/page")
+    assert failure.value.code == "FileContentInvalid"
+    assert f"{URL}/page2" in failure.value.message
+
+
 def test_a_reference_system_that_does_not_exist() -> None:
     item = changed(ITEM, ("properties", "proj:code"), "EPSG:<script>")
     with pytest.raises(OpenEOError) as failure:
