@@ -182,14 +182,24 @@ class S3:
         self.client().create_bucket(Bucket=BUCKET)
 
     def objects(self) -> dict[str, str]:
-        """Checksums (SHA-256) of all objects, by key."""
+        """Checksums (SHA-256) of all objects, by key, but for those that the node deletes meanwhile."""
         import hashlib
+
+        from botocore.exceptions import ClientError
 
         client = self.client()
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
         keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
-        bodies = ((key, client.get_object(Bucket=BUCKET, Key=key)["Body"].read()) for key in keys)
-        return {key: hashlib.sha256(body).hexdigest() for key, body in bodies}
+        found = {}
+        for key in keys:
+            try:
+                body = client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "NoSuchKey":
+                    raise
+                continue
+            found[key] = hashlib.sha256(body).hexdigest()
+        return found
 
 
 def s3_environment(url: str) -> dict[str, str]:
