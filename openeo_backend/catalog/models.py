@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,6 +13,9 @@ from openeo_backend.catalog.grid import asset_crs, asset_grid, placing_key
 from openeo_backend.catalog.hrefs import Gate
 from openeo_backend.catalog.item import Form, Item
 from openeo_backend.catalog.layer import Layer
+
+#: How a data type is named, e.g. uint16 or <u2; numpy takes other texts for programs.
+_NAME = re.compile(r"[<>=|]?[a-z]{1,7}[0-9]{0,3}")
 
 
 class Models:
@@ -74,8 +78,11 @@ class Models:
 
 
 def _dtype(name: str | None) -> str | None:
-    """The data type of STAC as numpy's; None for those that numpy lacks."""
+    """The data type of STAC as numpy's; None for those that numpy lacks, and for what is none."""
+    if not name or not _NAME.fullmatch(name):
+        return None
     try:
-        return str(np.dtype(name)) if name else None
+        found = np.dtype(name)
     except TypeError:
         return None
+    return str(found) if found.kind in "iuf" else None

@@ -230,6 +230,16 @@ def test_a_page_that_is_none(second: dict[str, Any]) -> None:
     assert f"{URL}/page2" in failure.value.message
 
 
+@pytest.mark.parametrize("name", ["1" * 5000, "bool", "S5", "i4,i4", "float9", "datetime64", "(2,2)f4", "object"])
+def test_data_types_that_are_none_of_pixels(name: str) -> None:
+    """As if it was left out: files tell theirs."""
+    places = [("assets", "B04", member, 0, "data_type") for member in ("raster:bands", "bands")]
+    item = changed(changed(ITEM, places[0], name), places[1], name)
+    error = refusal(load, {**SOUND, f"{URL}/item": item}, f"{URL}/item")
+    assert error is not None
+    assert "No file is read here" in str(error)
+
+
 def test_a_reference_system_that_does_not_exist() -> None:
     item = changed(ITEM, ("properties", "proj:code"), "EPSG:<script>")
     with pytest.raises(OpenEOError) as failure:
