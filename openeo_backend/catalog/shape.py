@@ -242,5 +242,7 @@ _CATALOG = _members({"links": _LINKS, "conformsTo": _array, "collections": _arra
 _BY_TYPE = {
     "Feature": _ITEM,
     "Collection": _COLLECTION,
-    "FeatureCollection": _members({"links": _LINKS, "features": _list(_ITEM_OF_PAGE)}, "features"),
+    "FeatureCollection": _members(
+        {**_COMMON, "properties": _members(_PROPERTIES), "features": _list(_ITEM_OF_PAGE)}, "features"
+    ),
 }

@@ -57,6 +57,8 @@ class Shape:
 
     shape: tuple[int, ...]
     dtype: np.dtype
+    is_guess: bool = False
+    """Whether only its size is likely, and its axes may be others."""
 
     @property
     def nbytes(self) -> int:
@@ -192,7 +194,8 @@ def _together(node: Any, known: Mapping[Hashable, Shape | None]) -> Shape | None
     dtype = next((part.dtype for part in parts if part), np.dtype("u1"))
     counts = node.args[1] if len(node.args) > 1 else ()  # how many blocks there are along each axis
     keys = [getattr(one, "key", None) for one in getattr(node.args[0], "args", ())]
-    if math.prod(counts) == len(keys) == len(parts) and None not in parts:
+    sure = all(part is not None and not part.is_guess for part in parts)
+    if sure and math.prod(counts) == len(keys) == len(parts):
         places = np.arange(len(keys)).reshape(counts)
         shape = []
         for axis in range(places.ndim):
@@ -239,8 +242,11 @@ def _made(node: Any, known: Mapping[Hashable, Shape | None], *, guess: bool) -> 
         return _part(node, known)
     if function in (concatenate3, concatenate_shaped):
         return _together(node, known)
+    if getattr(node.func, "method", None) == "reshape" and len(node.args) > 1 and (blocks := _taken(node, known)[:1]):
+        return None if blocks[0] is None else replace(blocks[0], shape=tuple(node.args[1]), is_guess=False)
     if guess and str(getattr(function, "__module__", "")).partition(".")[0] in ("dask", "numpy", "xarray"):
-        return max((known.get(one) for one in node.dependencies), key=_bytes, default=None)
+        largest = max((known.get(one) for one in node.dependencies), key=_bytes, default=None)
+        return largest and replace(largest, is_guess=True)
     return None
 
 
@@ -267,6 +273,8 @@ def _of_chain(chain: Chain, node: Task, known: Mapping[Hashable, Shape | None]) 
     target, blocks = getattr(chain.step, "target", None), [one for one in _taken(node, known) if one is not None]
     if target is None or len(blocks) < len(node.args):
         return None
+    if any(block.is_guess for block in blocks):
+        return replace(max(blocks, key=_bytes), is_guess=True)
     return Shape(chain.result_shape(blocks), target.dtype)
 
 
@@ -275,7 +283,7 @@ def _loaded(node: Any, known: Mapping[Hashable, Shape | None]) -> int:
     chain = _chain(node)
     if chain is None:
         return 0
-    blocks = [one for one in _taken(node, known) if one is not None]
+    blocks = [one for one in _taken(node, known) if one is not None and not one.is_guess]
     return chain.loaded(blocks if len(blocks) == len(node.args) else None)
 
 

@@ -348,3 +348,11 @@ def test_there_are_no_windows_in_a_cube_without_dimensions(node: Any) -> None:
     }
     answer = node.ask("POST", "/result", json={"process": {"process_graph": graph}})
     assert (answer.status_code, answer.json["code"]) == (400, "DimensionNotAvailable")
+
+
+def test_windows_of_pixels_become_one(node: Any) -> None:
+    mean = {"process_graph": {"c": {**call("mean", data={"from_parameter": "data"}), "result": True}}}
+    step = call("aggregate_spatial_window", data=LOADED, reducer=mean, size=[2, 2])
+    graph = {"load": LOAD, "r": {**step, "result": True}}
+    answer = node.ask("POST", "/result", json={"process": {"process_graph": graph}})
+    assert answer.status_code == 200, answer.text

@@ -230,6 +230,15 @@ def test_a_page_that_is_none(second: dict[str, Any]) -> None:
     assert f"{URL}/page2" in failure.value.message
 
 
+@pytest.mark.parametrize("dimensions", [{"x": None}, {"x": {"type": ["spatial"]}}, 5])
+@pytest.mark.parametrize("inside", [False, True])
+def test_dimensions_that_a_page_tells(dimensions: Any, inside: bool) -> None:
+    told = {"cube:dimensions": dimensions}
+    with pytest.raises(OpenEOError) as failure:
+        load({**SOUND, f"{URL}/page": {**PAGE, **({"properties": told} if inside else told)}}, f"{URL}/page")
+    assert failure.value.code == "FileContentInvalid"
+
+
 @pytest.mark.parametrize("name", ["1" * 5000, "bool", "S5", "i4,i4", "float9", "datetime64", "(2,2)f4", "object"])
 def test_data_types_that_are_none_of_pixels(name: str) -> None:
     """As if it was left out: files tell theirs."""
