@@ -77,8 +77,10 @@ class StandIn:
             if node.get("arguments", {}).get("id") == "NOWHERE"
         ]
 
-    def plan(self, *given: Any) -> tuple[Any, list[OpenEOError]]:
-        problems = self.validate(*given)
+    def plan(
+        self, process: dict[str, Any], user: Any, most: Any = None, remote: Any = None, stored: Any = None
+    ) -> tuple[Any, list[OpenEOError]]:
+        problems = self.validate(process, user, most, remote)
         return (None if problems else SimpleNamespace(graph=())), problems
 
     def stored(self, user: str) -> dict[str, Any]:
