@@ -233,7 +233,7 @@ class _Run:
         one = found.patch(
             data=xr.DataArray(
                 np.zeros((1,) * len(names), found.data.dtype), dims=names, attrs=found.data.attrs
-            ).assign_coords({name: (name, self.cube.labels(name)[:1]) for name in names})
+            ).assign_coords({name: (name, np.resize(self.cube.labels(name), 1)) for name in names})
         )
         masked = _masked(one, np.ones((1, 1), bool), self.mask_value)
         return replace(self, target=Storage.of(masked), outside=masked.data.values.ravel()[0])

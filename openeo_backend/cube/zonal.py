@@ -117,7 +117,8 @@ class Places:
         area = self.sizes[0] * self.sizes[1]
         if not (len(self.ids) and len(self.ys) and len(self.xs) and area):
             return 0
-        edges = (self.xs.min(), self.ys.min(), self.xs.max(), self.ys.max())
+        x, y = (size / 2 for size in self.sizes)
+        edges = (self.xs.min() - x, self.ys.min() - y, self.xs.max() + x, self.ys.max() + y)
         return int(shapely.area(shapely.clip_by_rect(self.geometries, *edges)).max() / area)
 
     def touched(self, rows: Sequence[slice], columns: Sequence[slice]) -> dict[tuple[int, int], np.ndarray]:

@@ -136,6 +136,23 @@ def test_pixels_of_large_geometries_wait_in_files(call: Call, monkeypatch: pytes
         written.clear()
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(1, 64), (48, 1), (0, 64), (48, 0)])
+def test_a_line_of_pixels_and_none(call: Call, rows: int, columns: int) -> None:
+    data = numbers()[..., :rows, :columns]
+    found = call(
+        "aggregate_spatial",
+        data=raster(data, chunks=data.shape),
+        geometries=geojson(shapes()),
+        reducer=callback("median"),
+    )
+    wanted = np.full((6, 2, 3), np.nan)
+    for index, shape in enumerate(shapes()):
+        own = data[:, :, members(shape)[:rows, :columns]]
+        some = ~np.isnan(own).all(axis=2)
+        wanted[index][some] = np.nanmedian(own[some], axis=-1)
+    np.testing.assert_allclose(values(found), wanted)
+
+
 def test_a_geometry_of_which_a_plane_does_not_fit_is_refused_with_numbers(call: Call) -> None:
     arguments = {"data": raster(numbers(), chunks=(2, 3, 16, 16)), "geometries": geojson(shapes())}
     with dask.config.set({memory.CONFIG: memory.BASE_MB}):

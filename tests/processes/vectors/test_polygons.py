@@ -285,3 +285,13 @@ def test_two_hundred_polygons_over_blocks(call: Call) -> None:
     found = call("apply_polygon", data=raster(data, chunks=(150, 150)), geometries=geojson(boxes), process=DOUBLE)
     mask = rasterize([(box, 1) for box in boxes], out_shape=data.shape, transform=TRANSFORM).astype(bool)
     np.testing.assert_allclose(found.data.compute(), np.where(mask, data * 2, np.nan))
+
+
+@pytest.mark.parametrize("shape", [(2, 0, 64), (2, 48, 0), (2, 1, 64), (0, 48, 64)])
+@pytest.mark.parametrize("chunks", [False, True])
+def test_cubes_without_labels(call: Call, shape: tuple[int, ...], chunks: bool) -> None:
+    data = np.ones(shape, "float32")
+    cube = raster(data, chunks=tuple(max(size, 1) for size in shape) if chunks else None)
+    found = call("apply_polygon", data=cube, geometries=geojson(APART), process=DOUBLE)
+    assert found.data.shape == shape
+    assert not (values(found) == 1).any()
