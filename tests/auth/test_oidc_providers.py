@@ -164,7 +164,7 @@ def test_a_provider_that_hangs_takes_few_threads(
     for thread in threads:
         thread.join()
     assert codes == ["InfrastructureBusy"] * 8
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 3.5  # one after the other they would take four
     assert len(issuer.asked) == 1
 
 
