@@ -239,6 +239,8 @@ class _Task:
         if not isinstance(bound, Bound):
             bound = Bound(bound, ("data",) if self.axes else ("x",), {})
         names, fixed, function = bound.names, bound.fixed, bound.callback
+        if len(names) != len(inputs):  # a function of several cubes that is no callback
+            raise Unfit
         rows = [self._rows(value) for value in inputs]
         if self.groups is not None:
             parts = [flatten(function, {names[0]: self._members(rows[0], group), **fixed}) for group in self.groups]

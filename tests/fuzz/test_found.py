@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
+import h5py
 import pyproj
 import pytest
 import rasterio
@@ -23,6 +25,7 @@ def call(process: str, **arguments: Any) -> dict[str, Any]:
 
 LOAD = call("load_collection", id="SENTINEL2_L2A", spatial_extent=None, temporal_extent=None)
 LOADED = {"from_node": "load"}
+AREA = {"west": 11.9672, "south": 48.519, "east": 11.972, "north": 48.5225}
 STRANGE = {"type": "Feature", "geometry": "NaN"}
 NULL = call("array_element", data=[None], index=0)
 
@@ -356,3 +359,15 @@ def test_windows_of_pixels_become_one(node: Any) -> None:
     graph = {"load": LOAD, "r": {**step, "result": True}}
     answer = node.ask("POST", "/result", json={"process": {"process_graph": graph}})
     assert answer.status_code == 200, answer.text
+
+
+def test_differences_to_normals_are_written(node: Any) -> None:
+    load = call("load_collection", id="COPERNICUS_30", spatial_extent=AREA, temporal_extent=None)
+    anomaly = call("anomaly", data=LOADED, normals=LOADED, period="climatology-period")
+    save = call("save_result", data={"from_node": "anomaly"}, format="netCDF")
+    graph = {"load": load, "anomaly": anomaly, "save": {**save, "result": True}}
+    answer = node.ask("POST", "/result", json={"process": {"process_graph": graph}})
+    assert answer.status_code == 200, answer.text
+    with h5py.File(io.BytesIO(answer.data)) as file:
+        (name,) = (name for name, entry in file.items() if entry.ndim >= 3)
+        assert (file[name][()] == 0).all()
