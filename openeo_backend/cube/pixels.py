@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -224,7 +225,7 @@ def _widened(dtype: np.dtype | None, scalar: Any) -> np.dtype:
     if not isinstance(scalar, int | float):
         raise refuse("data", f"mixes pixels with {describe(scalar)}")
     dtype = np.dtype("float32") if dtype is None else float_type(dtype)
-    fits = not np.isfinite(scalar) or abs(scalar) <= np.finfo(dtype).max
+    fits = scalar in (math.inf, -math.inf) or scalar != scalar or abs(scalar) <= float(np.finfo(dtype).max)
     return dtype if fits else np.dtype("float64")
 
 
@@ -297,8 +298,16 @@ def choose(chosen: np.ndarray, accept: Any, reject: Any) -> Any:
     return PixelArray(values, labels) if arrays else values
 
 
+def refuse_lengths(*values: Any) -> None:
+    """:raises OpenEOError: ProcessParameterInvalid for arrays of pixels that have not equally many elements."""
+    lengths = sorted({len(value) for value in values if isinstance(value, PixelArray)} - {1})
+    if len(lengths) > 1:
+        raise refuse("y", f"goes with an array of another length: {lengths[0]} and {lengths[-1]} elements")
+
+
 def _plain(values: Sequence[Any]) -> tuple[list[Any], tuple[Any, ...] | None, bool]:
     """The values with PixelArrays as arrays that broadcast with the others, their labels, and whether there are any."""
+    refuse_lengths(*values)
     arrays = [value for value in values if isinstance(value, PixelArray)]
     dims = max(value.values.ndim - 1 if isinstance(value, PixelArray) else np.ndim(value) for value in values)
     labels = next((array.labels for array in arrays if array.labels is not None), None)
@@ -387,20 +396,31 @@ def compare(function: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
     nulls = [_mask(np.asanyarray(value)) if is_pixels(value) else np.array(value is None) for value in plain]
     values = [0 if value is None else np.ma.getdata(value) if is_pixels(value) else value for value in plain]
     shape = np.broadcast_shapes(*(np.shape(value) for value in values))
-    texts = [_is_text(value) for value in values]
-    if not any(texts):
-        values = [floating(value) if np.asarray(value).dtype.kind == "O" else value for value in values]
-    if True in texts and False in texts:
-        result = np.zeros(shape, bool)
-    else:
-        with np.errstate(all="ignore"):
-            result = np.asarray(function(*values), dtype=bool)
+    with np.errstate(all="ignore"):
+        result = _compared(function, values, shape)
     result = nullify(result, np.broadcast_to(nulls[0] | nulls[1], shape))
     return PixelArray(result, labels) if arrays else result
 
 
-def _is_text(value: Any) -> bool | None:
-    """Whether a value is text; None for objects, which may be."""
-    if isinstance(value, np.ndarray):
-        return None if value.dtype.kind == "O" else value.dtype.kind in "US"
-    return isinstance(value, str)
+def _compared(function: Callable[[Any, Any], Any], values: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
+    kinds = [_kind_of(value) for value in values]
+    known = {kind for kind in kinds if kind is not None}
+    if len(known) == 2 or (None in kinds and "date" in known):
+        return np.zeros(shape, bool)
+    if None in kinds and "text" in known:
+        one_by_one = np.frompyfunc(partial(_compared_objects, function), 2, 1)
+        return np.asarray(one_by_one(*values), dtype=bool)
+    if None in kinds:
+        values = [floating(value) if kind is None else value for value, kind in zip(values, kinds, strict=True)]
+    return np.asarray(function(*values), dtype=bool)
+
+
+def _kind_of(value: Any) -> str | None:
+    """What a value is among those that are compared with their like only; None for objects, which may be anything."""
+    if not isinstance(value, np.ndarray):
+        return "text" if isinstance(value, str) else "number"
+    return {"O": None, "U": "text", "S": "text", "M": "date"}.get(value.dtype.kind, "number")
+
+
+def _compared_objects(function: Callable[[Any, Any], Any], x: Any, y: Any) -> bool:
+    return isinstance(x, str) == isinstance(y, str) and None not in (x, y) and bool(function(x, y))

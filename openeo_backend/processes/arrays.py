@@ -17,6 +17,7 @@ from openeo_backend.cube.pixels import (
     elements,
     equal,
     filled,
+    floating,
     is_number,
     is_pixels,
     labels_of,
@@ -254,16 +255,18 @@ def _unavailable(array: Array, index: Any, label: Any) -> OpenEOError:
 def _pick(array: Array, index: np.ndarray, return_nodata: bool) -> np.ndarray:
     """The element at each pixel's own index; null where the index is."""
     pixels = array if isinstance(array, PixelArray) else stack(array)
+    index = floating(index, "index") if index.dtype.kind == "O" else index
     nulls = missing(index)
-    position = filled(index, nulls, 0).astype("intp")
-    outside = (position < 0) | (position >= len(pixels))
+    wanted = filled(index, nulls, 0)
+    outside = (wanted < 0) | (wanted >= len(pixels))
     if outside.any() and not return_nodata:
-        raise _unavailable(pixels, int(position[outside][0]), None)
+        raise _unavailable(pixels, wanted[outside][0].item(), None)
+    position = np.where(outside, 0, wanted).astype("intp")
     shape = np.broadcast_shapes(position.shape, pixels.values.shape[1:])
     unknown = np.broadcast_to(outside if nulls is None else outside | nulls, shape)
     if not len(pixels):
         return nullify(np.zeros(shape, pixels.values.dtype), unknown)
-    position = np.broadcast_to(np.where(outside, 0, position), shape)[np.newaxis]
+    position = np.broadcast_to(position, shape)[np.newaxis]
     lifted = pixels.lift(len(shape))
     values = np.broadcast_to(np.ma.getdata(lifted), (len(pixels), *shape))
     found = np.take_along_axis(values, position, axis=0)[0]

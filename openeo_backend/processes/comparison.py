@@ -13,6 +13,7 @@ from openeo_backend.cube.flat import comparison, flat
 from openeo_backend.cube.pixels import (
     PixelArray,
     compare,
+    describe,
     equal,
     is_number,
     is_pixels,
@@ -92,8 +93,8 @@ def lte(x: Any, y: Any) -> Any:
 def between(x: Any, min: Any, max: Any, exclude_max: bool = False) -> Any:
     """Whether x is a number from `min` to `max` (the latter optionally excluded); null if x is null."""
     for name, bound in (("min", min), ("max", max)):
-        if not is_number(bound) and not is_pixels(bound):
-            raise refuse(name, "must be a number")
+        if isinstance(bound, PixelArray) or not (is_number(bound) or is_pixels(bound)):
+            raise refuse(name, f"must be a number, but is {describe(bound)}")
     if x is None:
         return None
     if not is_pixels(x) and not is_number(x):

@@ -18,6 +18,7 @@ from openeo_backend.cube.pixels import (
     missing,
     nullify,
     refuse,
+    refuse_lengths,
 )
 from openeo_backend.processes.registry import process
 
@@ -53,6 +54,7 @@ def _answer(true: np.ndarray, false: np.ndarray, *operands: Any) -> Any:
 @flat(logical(ternary.both, "x", "y"))
 def and_(x: Any, y: Any) -> Any:
     """Whether both are true; null where that is open."""
+    refuse_lengths(x, y)
     (x_true, x_false), (y_true, y_false) = _truth(x, "x"), _truth(y, "y")
     return _answer(x_true & y_true, x_false | y_false, x, y)
 
@@ -61,6 +63,7 @@ def and_(x: Any, y: Any) -> Any:
 @flat(logical(ternary.either, "x", "y"))
 def or_(x: Any, y: Any) -> Any:
     """Whether at least one is true; null where that is open."""
+    refuse_lengths(x, y)
     (x_true, x_false), (y_true, y_false) = _truth(x, "x"), _truth(y, "y")
     return _answer(x_true | y_true, x_false & y_false, x, y)
 
@@ -69,6 +72,7 @@ def or_(x: Any, y: Any) -> Any:
 @flat(logical(ternary.differ, "x", "y"))
 def xor(x: Any, y: Any) -> Any:
     """Whether exactly one is true; null if either is."""
+    refuse_lengths(x, y)
     (x_true, x_false), (y_true, y_false) = _truth(x, "x"), _truth(y, "y")
     return _answer(x_true & y_false | x_false & y_true, x_true & y_true | x_false & y_false, x, y)
 

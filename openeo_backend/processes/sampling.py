@@ -50,7 +50,8 @@ def vector_to_random_points(
     counts = share(capacities, geometry_count, total_count)
     if sum(counts) > MOST:
         raise OpenEOError("ProcessParameterInvalid", f"{sum(counts)} points are too many; at most {MOST} are allowed.")
-    generator = np.random.default_rng(seed)
+    # Seeds may be negative, which numpy does not take.
+    generator = np.random.default_rng(seed if seed is None or seed >= 0 else [-seed, 1])
     geographic = cube.crs is not None and bool(cube.crs.geographic)
     points = [
         random_points(shape, count, generator, geographic) if count else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cmp_to_key
 from typing import Any
 
@@ -44,8 +44,7 @@ def order(data: Any, asc: bool = True, nodata: bool | None = None) -> Any:
             return PixelArray(nullify(found[0], np.isnan(found[1]) if nodata is None else None))
         positions, nulls = _order_pixels(array.values, asc, nodata)
         return PixelArray(nullify(positions, nulls if nodata is None else None))
-    if len({isinstance(value, str) for value in array if value is not None}) == 2:
-        raise refuse("data", "mixes numbers with dates, which have no common order")
+    _refuse_mixtures(array)
     keys = [None if value is None else _key(value) for value in array]
     present = [index for index, key in enumerate(keys) if key is not None]
 
@@ -56,6 +55,11 @@ def order(data: Any, asc: bool = True, nodata: bool | None = None) -> Any:
     ranked = sorted(present, key=cmp_to_key(before))
     absent = [index for index, key in enumerate(keys) if key is None]
     return ranked if nodata is None else ranked + absent if nodata else absent + ranked
+
+
+def _refuse_mixtures(values: Iterable[Any]) -> None:
+    if len({isinstance(value, str) for value in values if value is not None}) == 2:
+        raise refuse("data", "mixes numbers with dates, which have no common order")
 
 
 def _key(value: Any) -> float:
@@ -88,6 +92,8 @@ def _restored(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def _order_pixels(values: np.ndarray, asc: bool, nodata: bool | None) -> tuple[np.ndarray, np.ndarray | None]:
     """Positions in sorted order per pixel, and where those of null elements are."""
+    if values.dtype.kind == "O":
+        _refuse_mixtures(np.ma.getdata(values).ravel())
     if values.dtype.kind not in "iufb":
         values = floating(values, "data")
     nulls = missing(values)
@@ -114,7 +120,8 @@ def sort(data: Any, asc: bool = True, nodata: bool | None = None) -> Any:
     if found is not None:
         return PixelArray(_restored(found[1], array.values.dtype))
     gaps = missing(array.values)
-    if gaps is None or (asc and nodata is not False and array.values.dtype.kind == "f"):
+    simple = gaps is None and array.values.dtype.kind != "O"
+    if simple or (asc and nodata is not False and array.values.dtype.kind == "f"):
         ascending = np.sort(np.ma.getdata(array.values), axis=0)  # NaN comes last
         return PixelArray(ascending if asc else ascending[::-1])
     positions, nulls = _order_pixels(array.values, asc, nodata)
@@ -143,10 +150,12 @@ def rearrange(data: Any, order: Any) -> Any:
 def _rearrange_pixels(array: PixelArray | list[Any], order: PixelArray) -> PixelArray:
     pixels = array if isinstance(array, PixelArray) else stack(array)
     values = pixels.lift(order.values.ndim - 1)
-    unknown = missing(order.values)
-    positions = filled(order.values, unknown, 0).astype("intp")
-    if positions.size and (positions.min() < 0 or positions.max() >= values.shape[0]):
+    wanted = floating(order.values, "order") if order.values.dtype.kind == "O" else order.values
+    unknown = missing(wanted)
+    known = filled(wanted, unknown, 0)
+    if known.size and (known.min() < 0 or known.max() >= values.shape[0]):
         raise refuse("order", f"has positions outside of the array of {values.shape[0]} elements")
+    positions = known.astype("intp")
     shape = np.broadcast_shapes(values.shape[1:], positions.shape[1:])
     positions = np.broadcast_to(PixelArray(positions).lift(len(shape)), (len(order), *shape))
     found = np.take_along_axis(np.broadcast_to(np.ma.getdata(values), (values.shape[0], *shape)), positions, axis=0)

@@ -171,3 +171,12 @@ def test_the_ends_of_integer_types_are_ordered(dtype: str) -> None:
     assert sequences.order(PixelArray(values), asc=False).values.ravel().tolist() == [3, 1, 0, 2]
     masked = PixelArray(np.ma.MaskedArray(values, mask=[[False], [True], [False], [False]]))
     assert sequences.sort(masked, asc=False, nodata=True).values.ravel().tolist() == [high, low + 1, low, None]
+
+
+@pytest.mark.parametrize("process", [sequences.sort, sequences.order])
+@pytest.mark.parametrize("nodata", [None, True, False])
+@pytest.mark.parametrize("asc", [True, False])
+def test_pixels_and_dates_have_no_order(process: Any, nodata: bool | None, asc: bool) -> None:
+    pixels = np.ones(3, "float32")
+    with pytest.raises(OpenEOError, match="no common order"):
+        process([pixels, pixels, "2025-05-01"], asc=asc, nodata=nodata)

@@ -69,7 +69,8 @@ def test_seeds_repeat_samples(call: Call) -> None:
         return [shape.wkt for shape in found.labels("geometry")]
 
     assert sample(5) == sample(5)
-    assert sample(5) != sample(6)
+    assert sample(-5) == sample(-5)
+    assert len({tuple(sample(seed)) for seed in (5, 6, -5)}) == 3
     assert sample(None) != sample(None)
 
 
