@@ -31,9 +31,10 @@ def parse_features(value: Any, parameter: str = "geometries") -> Cube:
 
 
 def feature_properties(value: Mapping[str, Any], count: int) -> pd.DataFrame | None:
-    """The properties of GeoJSON features, one row each; None where no feature has any."""
+    """The properties of GeoJSON features, one row each; None where no feature has any. Others than objects are none."""
     features = value["features"] if value.get("type") == "FeatureCollection" else [value]
-    rows = [feature.get("properties") if isinstance(feature, Mapping) else None for feature in features]
+    found = [feature.get("properties") if isinstance(feature, Mapping) else None for feature in features]
+    rows = [row if isinstance(row, Mapping) else None for row in found]
     if len(rows) != count or not any(rows):
         return None
     names = dict.fromkeys(name for row in rows for name in row or {})

@@ -7,12 +7,14 @@ import json
 from typing import Any
 
 import h5py
+import pandas as pd
 import pyproj
 import pytest
 import rasterio
 
 from openeo_backend.cube.crs import read_crs
 from openeo_backend.cube.extent import parse_area, parse_crs
+from openeo_backend.cube.features import parse_features
 from openeo_backend.cube.geometry import parse_geometries
 from openeo_backend.errors import OpenEOError
 from openeo_backend.jobs import options
@@ -371,3 +373,15 @@ def test_differences_to_normals_are_written(node: Any) -> None:
     with h5py.File(io.BytesIO(answer.data)) as file:
         (name,) = (name for name, entry in file.items() if entry.ndim >= 3)
         assert (file[name][()] == 0).all()
+
+
+@pytest.mark.parametrize("odd", [True, 1, "a", ["a"], [], None])
+def test_properties_that_are_no_objects(odd: Any) -> None:
+    point = {"type": "Point", "coordinates": [11, 48]}
+    features = [{"type": "Feature", "geometry": point, "properties": each} for each in ({"a": 1}, odd)]
+    for given, expected in ((features, [1, None]), (features[1:], None)):
+        cube = parse_features({"type": "FeatureCollection", "features": given})
+        if expected is None:
+            assert cube.properties is None
+        else:
+            assert [None if pd.isna(value) else value for value in cube.properties["a"]] == expected
