@@ -7,19 +7,15 @@ country does not fit into memory with all its dates and bands.
 from __future__ import annotations
 
 import math
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkstemp
 
 import numpy as np
 
+from openeo_backend.cube import spill
 from openeo_backend.cube.inside import Selection
-
-#: Bytes of values that one block hands on in memory.
-IN_MEMORY = 8 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,21 +61,15 @@ def gather(flat: np.ndarray, selection: Selection, chosen: np.ndarray, folder: P
     starts = np.concatenate([[0], np.cumsum(lengths, dtype=int)])
     pixels = [selection.pixels[selection.starts[i] : selection.starts[i + 1]] for i in chosen]
     which = np.concatenate(pixels) if pixels else np.empty(0, int)
-    values: np.ndarray | Path
-    size = len(which) * math.prod(flat.shape[1:]) * flat.dtype.itemsize
-    if folder is None or flat.dtype.kind == "O" or size <= IN_MEMORY or not folder.is_dir():
-        values = flat[which]
-    else:
-        values = _write(flat, which, folder)
-    return Gathered(selection.ids[chosen], starts, flat.shape[1:], flat.dtype, values)
+    others = flat.shape[1:]
+    place = spill.place_for(flat.dtype, len(which) * math.prod(others) * flat.dtype.itemsize, folder)
+    values: np.ndarray | Path = flat[which] if place is None else spill.write(_planes_of(flat, which), place)
+    return Gathered(selection.ids[chosen], starts, others, flat.dtype, values)
 
 
-def _write(flat: np.ndarray, which: np.ndarray, folder: Path) -> Path:
-    handle, path = mkstemp(dir=folder, suffix=".pixels")
-    with os.fdopen(handle, "wb") as file:
-        for place in np.ndindex(*flat.shape[1:]):
-            flat[(slice(None), *place)][which].tofile(file)
-    return Path(path)
+def _planes_of(flat: np.ndarray, which: np.ndarray) -> Iterator[np.ndarray]:
+    for place in np.ndindex(*flat.shape[1:]):
+        yield flat[(slice(None), *place)][which]
 
 
 def join(parts: Sequence[Gathered]) -> Iterator[tuple[int, Iterator[tuple[tuple[slice, ...], np.ndarray]]]]:

@@ -11,6 +11,7 @@ import numpy as np
 from openeo_backend.cube.blocks import Bound, Function
 from openeo_backend.cube.inside import Selection
 from openeo_backend.cube.pixels import float_type
+from openeo_backend.cube.results import store
 from openeo_backend.cube.storage import Storage
 from openeo_backend.graph.callback import Callback
 from openeo_backend.graph.nodes import FromParameter
@@ -120,6 +121,16 @@ class Moments:
             else:
                 values = self.sum / self.valid if statistic.process == "mean" else self.sum
             return np.where(missing, np.nan, values).astype(float_type(source.dtype))
+
+
+def finish(
+    parts: Sequence[Moments], statistic: Statistic, source: Storage, target: Storage
+) -> tuple[Moments, np.ndarray]:
+    """The moments of all pixels of `parts`, and the statistic of each geometry, stored as `target`."""
+    joined = Moments.join(parts)
+    out = target.empty(joined.valid.shape)
+    store(joined.result(statistic, source), out, target, False)
+    return joined, out
 
 
 def _between(sum_a: np.ndarray, count_a: np.ndarray, sum_b: np.ndarray, count_b: np.ndarray) -> np.ndarray:

@@ -15,8 +15,7 @@ from dask.highlevelgraph import HighLevelGraph
 from openeo_backend.cube import blocks, fusion
 from openeo_backend.cube.blocks import Function
 from openeo_backend.cube.cube import Cube
-from openeo_backend.cube.moments import Moments, Statistic, combinable, measure_all
-from openeo_backend.cube.results import store
+from openeo_backend.cube.moments import Moments, Statistic, combinable, finish, measure_all
 from openeo_backend.cube.storage import Storage
 from openeo_backend.graph import trace
 
@@ -65,10 +64,7 @@ class _Work:
 
     def finish(self, parts: Sequence[Moments]) -> np.ndarray:
         """Of all blocks."""
-        joined = Moments.join(parts)
-        out = self.target.empty(joined.valid.shape)
-        store(joined.result(self.statistic, self.source), out, self.target, False)
-        return cast(np.ndarray, out[0])
+        return cast(np.ndarray, finish(parts, self.statistic, self.source, self.target)[1][0])
 
 
 def _joined(data: da.Array, work: _Work) -> da.Array:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from tempfile import mkstemp
 from typing import Any, cast
 
 import dask.array as da
@@ -18,8 +16,8 @@ import shapely
 import xarray as xr
 from dask.highlevelgraph import HighLevelGraph
 
+from openeo_backend.cube import spill
 from openeo_backend.cube.cube import Cube
-from openeo_backend.cube.gathered import IN_MEMORY
 from openeo_backend.cube.grid import horizontal, need_crs, step
 from openeo_backend.cube.inside import Selection, select_each, turned
 from openeo_backend.cube.neighborhood import same_shape
@@ -269,7 +267,7 @@ def _lazy(data: da.Array, run: _Run, windows: Sequence[_Window], scratch: Callab
     """One task per polygon, and one per block of the result."""
     data = data.rechunk((*((size,) for size in data.shape[:-2]), *data.chunks[-2:]))
     sizes = [math.prod((*data.shape[:-2], *window.shape)) * run.target.dtype.itemsize for window in windows]
-    folder = scratch() if scratch is not None and max(sizes, default=0) > IN_MEMORY else None
+    folder = scratch() if scratch is not None and spill.is_large(max(sizes, default=0)) else None
     name = f"polygons-{uuid.uuid4().hex}"
     rows, columns = (slices_of(lengths) for lengths in data.chunks[-2:])
     lead = (0,) * (data.ndim - 2)
@@ -305,9 +303,8 @@ class _Part:
 
     def __call__(self, blocks: Sequence[Sequence[np.ndarray]]) -> np.ndarray | _Stored:
         result = self.run(self._values(blocks), self.window)
-        if self.folder is None or result.dtype.kind == "O" or result.nbytes <= IN_MEMORY or not self.folder.is_dir():
-            return result
-        return _Stored.write(result, self.folder)
+        place = spill.place_for(result.dtype, result.nbytes, self.folder)
+        return result if place is None else _Stored(spill.write(result, place), result.shape, result.dtype)
 
     def _values(self, blocks: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
         """The values of the window."""
@@ -332,14 +329,6 @@ class _Stored:
     path: Path
     shape: tuple[int, ...]
     dtype: np.dtype
-
-    @classmethod
-    def write(cls, values: np.ndarray, folder: Path) -> _Stored:
-        handle, path = mkstemp(dir=folder, suffix=".polygon")
-        with os.fdopen(handle, "wb") as file:
-            for plane in values:
-                np.ascontiguousarray(plane).tofile(file)
-        return cls(Path(path), values.shape, values.dtype)
 
     def open(self) -> np.ndarray:
         return np.memmap(self.path, self.dtype, "r", shape=self.shape)

@@ -22,14 +22,14 @@ import shapely
 import xarray as xr
 from dask.highlevelgraph import HighLevelGraph
 
-from openeo_backend.cube import gathered, memory
+from openeo_backend.cube import gathered, memory, spill
 from openeo_backend.cube.blocks import Function, reduced
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.dimension import Dimension
 from openeo_backend.cube.geometry import project
 from openeo_backend.cube.grid import horizontal, need_crs, step
 from openeo_backend.cube.inside import Selection, select_each, turned
-from openeo_backend.cube.moments import Moments, Statistic, combinable, measure_zones
+from openeo_backend.cube.moments import Moments, Statistic, combinable, finish, measure_zones
 from openeo_backend.cube.pixels import PixelArray, float_type, valid
 from openeo_backend.cube.results import store
 from openeo_backend.cube.storage import Storage
@@ -65,7 +65,7 @@ def aggregate(
         pixels = places.most()
         _refuse_larger(pixels, source)
         size = pixels * math.prod(data.shape[2:]) * data.dtype.itemsize
-        folder = scratch() if scratch is not None and size > gathered.IN_MEMORY else None
+        folder = scratch() if scratch is not None and spill.is_large(size) else None
     work = _Work(function, statistic, source, target, counts is not None, folder)
     size = len(zones.labels(zones.of_type("geometry")[0].name))
     values = _lazy(data, work, places, size) if isinstance(data, da.Array) else _at_once(data, work, places, size)
@@ -211,9 +211,7 @@ class _Work:
 
     def _finish_moments(self, parts: Sequence[Moments]) -> _Rows:
         assert self.statistic is not None
-        joined = Moments.join(parts)
-        out = self.target.empty(joined.valid.shape)
-        store(joined.result(self.statistic, self.source), out, self.target, False)
+        joined, out = finish(parts, self.statistic, self.source, self.target)
         counts = None
         if self.counting:
             total = np.broadcast_to(joined.total[(..., *(np.newaxis,) * (joined.valid.ndim - 1))], joined.valid.shape)

@@ -31,8 +31,7 @@ from vector_support import (
     values,
 )
 
-from openeo_backend.cube import gathered as waiting
-from openeo_backend.cube import memory
+from openeo_backend.cube import memory, spill
 from openeo_backend.errors import OpenEOError
 
 Call = Callable[..., Any]
@@ -111,11 +110,11 @@ def test_statistics_of_polygons(call: Call, statistic: str, make: Any) -> None:
 
 
 def test_pixels_of_large_geometries_wait_in_files(call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(waiting, "IN_MEMORY", 100)
+    monkeypatch.setattr(spill, "IN_MEMORY", 100)
     data = numbers()
     written = []
-    write = waiting._write
-    monkeypatch.setattr(waiting, "_write", lambda *arguments: written.append(write(*arguments)) or written[-1])
+    write = spill.write
+    monkeypatch.setattr(spill, "write", lambda *arguments: written.append(write(*arguments)) or written[-1])
     for chunks in ((2, 3, 16, 16), (1, 1, 7, 48)):
         found = call(
             "aggregate_spatial",

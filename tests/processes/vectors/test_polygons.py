@@ -24,7 +24,7 @@ from vector_support import (
     values,
 )
 
-from openeo_backend.cube import Cube, segments
+from openeo_backend.cube import Cube, spill
 from openeo_backend.cube.blocks import bind
 from openeo_backend.cube.segments import apply_to_polygons
 from openeo_backend.errors import OpenEOError
@@ -202,7 +202,7 @@ def test_polygons_larger_than_blocks_are_processed_once(call: Call) -> None:
 
 def test_results_of_large_polygons_wait_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data, polygons = numbers(), np.array(APART[:3], dtype=object)
-    monkeypatch.setattr(segments, "IN_MEMORY", 100)
+    monkeypatch.setattr(spill, "IN_MEMORY", 100)
     found = apply_to_polygons(
         raster(data, chunks=(1, 1, 5, 5)), polygons, lambda part: part.patch(data=part.data * 2), None, lambda: tmp_path
     )
