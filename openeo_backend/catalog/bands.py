@@ -15,7 +15,8 @@ from typing import Any
 
 from openeo_backend.catalog.arrays import array_kind
 from openeo_backend.catalog.item import Form, Item
-from openeo_backend.cube.pixels import describe, refuse
+from openeo_backend.cube.pixels import refuse
+from openeo_backend.graph.schema import describe
 
 _RASTER = re.compile(
     r"^image/(tiff|jp2|vnd\.stac\.geotiff|x\.geotiff)|^application/(x-netcdf|netcdf|vnd\+?\.?zarr)", re.I

@@ -22,7 +22,7 @@ import pandas as pd
 
 from openeo_backend.cube.blank import blank
 from openeo_backend.errors import OpenEOError
-from openeo_backend.graph.schema import describe as describe
+from openeo_backend.graph.schema import describe
 
 
 class LabeledList(list[Any]):

@@ -13,7 +13,6 @@ from openeo_backend.cube.flat import element, flat
 from openeo_backend.cube.pixels import (
     LabeledList,
     PixelArray,
-    describe,
     elements,
     equal,
     filled,
@@ -28,6 +27,7 @@ from openeo_backend.cube.pixels import (
 )
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.callback import Callback
+from openeo_backend.graph.schema import describe
 from openeo_backend.processes.environment import Env
 from openeo_backend.processes.registry import process
 

@@ -13,7 +13,6 @@ from openeo_backend.cube.flat import comparison, flat
 from openeo_backend.cube.pixels import (
     PixelArray,
     compare,
-    describe,
     equal,
     is_number,
     is_pixels,
@@ -22,6 +21,7 @@ from openeo_backend.cube.pixels import (
     valid,
     valid_json,
 )
+from openeo_backend.graph.schema import describe
 from openeo_backend.processes.registry import process
 
 

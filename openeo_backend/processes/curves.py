@@ -12,11 +12,12 @@ import numpy as np
 from openeo_backend.cube import Cube, Dimension, blocks
 from openeo_backend.cube.fit import least_squares
 from openeo_backend.cube.labels import coordinate, instant, number
-from openeo_backend.cube.pixels import LabeledList, PixelArray, describe, refuse
+from openeo_backend.cube.pixels import LabeledList, PixelArray, refuse
 from openeo_backend.cube.storage import numbers
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.callback import Callback
 from openeo_backend.graph.effects import Effect
+from openeo_backend.graph.schema import describe
 from openeo_backend.processes.registry import process
 
 

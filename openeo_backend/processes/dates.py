@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
-from openeo_backend.cube.pixels import describe, is_number, refuse
+from openeo_backend.cube.pixels import is_number, refuse
+from openeo_backend.graph.schema import describe
 from openeo_backend.processes.registry import process
 
 _FORM = re.compile(

@@ -11,7 +11,6 @@ from openeo_backend.cube.flat import chosen, flat, logical
 from openeo_backend.cube.pixels import (
     PixelArray,
     choose,
-    describe,
     elements,
     filled,
     is_pixels,
@@ -20,6 +19,7 @@ from openeo_backend.cube.pixels import (
     refuse,
     refuse_lengths,
 )
+from openeo_backend.graph.schema import describe
 from openeo_backend.processes.registry import process
 
 #: What an operand says: where it is true, where it is false (null: neither).

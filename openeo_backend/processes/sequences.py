@@ -13,7 +13,6 @@ from openeo_backend.cube.labels import instant, number
 from openeo_backend.cube.pixels import (
     LabeledList,
     PixelArray,
-    describe,
     elements,
     filled,
     floating,
@@ -25,6 +24,7 @@ from openeo_backend.cube.pixels import (
     stack,
     to_float,
 )
+from openeo_backend.graph.schema import describe
 from openeo_backend.processes.registry import process
 
 # -- order -------------------------------------------------------------------------------------------------

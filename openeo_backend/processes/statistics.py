@@ -15,7 +15,6 @@ from openeo_backend.cube.elements import each
 from openeo_backend.cube.flat import flat, reducer
 from openeo_backend.cube.pixels import (
     PixelArray,
-    describe,
     elements,
     filled,
     floating,
@@ -29,6 +28,7 @@ from openeo_backend.cube.pixels import (
 )
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.callback import Callback
+from openeo_backend.graph.schema import describe
 from openeo_backend.processes.registry import process
 
 #: Reduces values (elements first) of which those at `nulls` (None: none) do not count, along the first axis.

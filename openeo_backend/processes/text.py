@@ -6,7 +6,8 @@ import json
 import math
 from typing import Any
 
-from openeo_backend.cube.pixels import PixelArray, describe, elements, is_number, refuse
+from openeo_backend.cube.pixels import PixelArray, elements, is_number, refuse
+from openeo_backend.graph.schema import describe
 from openeo_backend.processes.environment import Env
 from openeo_backend.processes.registry import process
 
