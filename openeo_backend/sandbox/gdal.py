@@ -44,6 +44,6 @@ def gdal_environment(cache_mb: int = 16) -> dict[str, str]:
         "GDAL_HTTP_CONNECTTIMEOUT": "10",
         "GDAL_HTTP_TIMEOUT": "60",
         "GDAL_INGESTED_BYTES_AT_OPEN": "32768",
-        "VSI_CACHE": "TRUE",
+        "VSI_CACHE": "FALSE",  # it would keep 25 MB of each open file
         "CPL_VSIL_CURL_CACHE_SIZE": str(16 * 2**20),
     }

@@ -6,7 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning
 
 from openeo_backend.sandbox.gdal import DRIVERS, INTERNAL, gdal_environment
 
@@ -77,3 +82,37 @@ def test_readers_name_their_drivers_whatever_the_environment(tmp_path: Path) -> 
     command = [sys.executable, "-c", _READER, str(picture)]
     run = subprocess.run(command, env=bare, capture_output=True, text=True, check=True)
     assert run.stdout == "refused\n"
+
+
+_HOLDER = """
+import sys
+from pathlib import Path
+import rasterio
+
+def held():
+    return int(Path("/proc/self/status").read_text().split("RssAnon:")[1].split()[0]) / 1e3
+
+paths = sys.argv[1:]
+first, *files = [rasterio.open(path) for path in paths]
+first.read(1)
+before = held()
+for file in files:
+    file.read(1)
+print(held() - before)
+"""
+
+
+def test_what_open_files_hold_is_bounded(tmp_path: Path) -> None:
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "height": 1024, "width": 1024, "compress": "lzw"}
+    values = np.random.default_rng(1).integers(0, 255, (1024, 1024), np.uint8)
+    first = tmp_path / "0.tif"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(first, "w", **profile, tiled=True) as file:
+            file.write(values, 1)
+    paths = [first, *(tmp_path / f"{number}.tif" for number in range(1, 50))]
+    for path in paths[1:]:
+        path.hardlink_to(first)
+    environment = {**os.environ, **gdal_environment(), "PYTHONWARNINGS": "ignore"}
+    output = subprocess.check_output([sys.executable, "-c", _HOLDER, *map(str, paths)], env=environment, text=True)
+    assert float(output) < 40  # MB, of the 65 MB that are read from the files
