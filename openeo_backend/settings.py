@@ -160,7 +160,7 @@ class ComputeSettings(Section):
     """Address of the Dask scheduler for the kind `cluster`, such as tls://scheduler:8786. Who reaches it runs code
     on its workers: it must be reachable for this back-end only."""
     threads: int | None = None
-    """Threads per evaluation; by default the number of cores."""
+    """Threads per evaluation; by default the cores that the process may use (its affinity and container count)."""
     memory_mb: int = 2048
     """Memory that an evaluation plans with: blocks and threads are chosen by it, and what takes more even block by
     block is refused before it starts. A job that asks for memory by its option `memory` plans with that instead."""

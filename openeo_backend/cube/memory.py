@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import operator
-import os
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from dask._task_spec import Alias, DataNode, Task, TaskRef
 from dask.array.chunk import getitem
 from dask.array.core import concatenate3, concatenate_shaped, getter
 from dask.order import order
+from dask.system import CPU_COUNT
 
 from openeo_backend.cube.chain import Chain, Fill, bare
 from openeo_backend.errors import NodeRef, OpenEOError
@@ -48,7 +48,7 @@ def _given_mb() -> int:
 
 def threads() -> int:
     """How many compute at the same time."""
-    return int(dask.config.get("num_workers", None) or os.cpu_count() or 1)
+    return int(dask.config.get("num_workers", None) or CPU_COUNT)
 
 
 @dataclass(frozen=True)

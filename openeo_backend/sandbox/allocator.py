@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import os
+
+from dask.system import CPU_COUNT
 
 #: Options of glibc's mallopt, and what they are set to in bytes.
 _TRIM, _TRIM_BYTES = -1, 32 * 2**20
@@ -24,5 +25,5 @@ def return_blocks() -> bool:
         option = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
         return False
-    arenas = max(2, (os.cpu_count() or 1) // 2)
+    arenas = max(2, CPU_COUNT // 2)
     return all([bool(option(_MAP, _MAP_BYTES)), bool(option(_TRIM, _TRIM_BYTES)), bool(option(_ARENAS, arenas))])

@@ -120,3 +120,11 @@ def test_a_job_plans_with_no_more_than_it_may_take(tmp_path: Path, archive: Path
     outcome = run(archive, tmp_path / "out", median(), 2048, memory_mb=BASE_MB + 10.0)
     assert outcome.error is not None
     assert outcome.error["code"] == "ProcessGraphComplexity"
+
+
+def test_threads_are_the_cores_that_the_process_may_use() -> None:
+    own = min(os.sched_getaffinity(0))
+    code = (
+        f"import os; os.sched_setaffinity(0, [{own}])\nfrom openeo_backend.cube import memory; print(memory.threads())"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "1\n"
