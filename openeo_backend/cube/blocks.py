@@ -19,6 +19,7 @@ import numpy as np
 
 from openeo_backend.cube import chain, fusion
 from openeo_backend.cube.cube import Cube
+from openeo_backend.cube.dimension import relabelled
 from openeo_backend.cube.flat import Unfit, Value, moved, stacked
 from openeo_backend.cube.flattening import flatten
 from openeo_backend.cube.labelled import labelled
@@ -407,7 +408,7 @@ def _replaced(cube: Cube, task: _Task, data: Any, axis: int, labels: np.ndarray 
     values = _map(task, [data], shape, chunks)
     dimensions = list(cube.dimensions)
     if labels is not None:
-        dimensions[axis] = dimensions[axis].patch(step=None)
+        dimensions[axis] = relabelled(dimensions[axis])
     new = {} if labels is None else {cube.dimensions[axis].name: labels}
     return _rebuilt(cube, values, task.target, tuple(dimensions), new)
 

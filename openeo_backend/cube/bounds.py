@@ -1,10 +1,12 @@
-"""How large cubes may become: known before they are made."""
+"""How large cubes may become, known before they are made, and how far coordinates may reach."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from openeo_backend.errors import OpenEOError
 
@@ -16,6 +18,9 @@ MOST_AT_ONCE = 2 * 10**8
 
 #: Most labels of a dimension.
 MOST_LABELS = 10**7
+
+#: Largest coordinate, in any unit: a thousand times as far as the sun in metres.
+FARTHEST = 1e14
 
 
 def refuse_large(sizes: Mapping[Any, float], what: str, lazy: bool = True) -> None:
@@ -47,4 +52,21 @@ def refuse_many(count: float, most: int, what: str) -> None:
             "ProcessGraphComplexity",
             f"{count:,.0f} {what} are more than the {most:,} that are possible.",
             hint="Use larger steps, or a smaller cube.",
+        )
+
+
+def refuse_far(coordinates: np.ndarray, what: str) -> None:
+    """Refuse coordinates that are no numbers, or so large that nothing can be computed with them.
+
+    :param what: what has them, for the message.
+    :raises OpenEOError: ProcessParameterInvalid.
+    """
+    with np.errstate(invalid="ignore"):
+        is_near = np.abs(coordinates) <= FARTHEST
+    if not is_near.all():
+        worst = coordinates[~is_near].flat[0]
+        raise OpenEOError(
+            "ProcessParameterInvalid",
+            f"{what} must be numbers from {-FARTHEST:g} to {FARTHEST:g}, but one is {worst:g}.",
+            hint="Give coordinates in the units of the reference system.",
         )

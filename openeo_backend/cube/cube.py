@@ -97,10 +97,10 @@ class Provenance:
 class Cube:
     """An openEO data cube.
 
-    Invariants: `data.dims` equals the names of `dimensions`, in order; every dimension has a coordinate with
-    its labels (numbers for spatial ones: pixel centres; datetime64[ns] or str for temporal ones; str for bands;
-    shapely geometries (object dtype) for a geometry dimension; str or numbers for others); `data` is lazy
-    (dask-backed) wherever its origin is, and no process computes it.
+    Invariants: `data.dims` equals the names of `dimensions`, in order; at most one of them is of geometries; every
+    dimension has a coordinate with its labels (numbers for spatial ones: pixel centres; datetime64[ns] or str for
+    temporal ones; str for bands; shapely geometries, of which any may be None, for a geometry dimension, object dtype;
+    str or numbers for others); `data` is lazy (dask-backed) wherever its origin is, and no process computes it.
 
     No-data: floating point data use NaN, and `nodata` is None. Integer and boolean data hold `nodata` where a
     value is missing; `nodata` None means that nothing is missing. Object dtype holds None.
@@ -133,9 +133,15 @@ class Cube:
     that the values are still those loaded. None where nothing offers that."""
 
     def __post_init__(self) -> None:
+        """:raises OpenEOError: DimensionExists for a second dimension of geometries."""
         names = tuple(dimension.name for dimension in self.dimensions)
         if tuple(self.data.dims) != names:
             raise ValueError(f"dimensions {names} do not describe data with dims {self.data.dims}")
+        shapes = [dimension.name for dimension in self.dimensions if dimension.type == "geometry"]
+        if len(shapes) > 1:
+            raise OpenEOError(
+                "DimensionExists", f"A data cube has one dimension of geometries, not {' and '.join(shapes)}."
+            )
 
     # -- looking up -------------------------------------------------------------------------------------
 
@@ -207,7 +213,7 @@ class Cube:
             return None
         step_x, step_y = self.step(x), self.step(y)
         xs, ys = self.labels(x.name), self.labels(y.name)
-        if step_x is None or step_y is None or not len(xs) or not len(ys):
+        if not step_x or not step_y or not step_x * step_y or not len(xs) or not len(ys):
             return None
         left, top = float(xs[0]) - step_x / 2, float(ys[0]) - step_y / 2
         return GeoBox((len(ys), len(xs)), Affine(step_x, 0, left, 0, step_y, top), self.crs)
@@ -219,7 +225,7 @@ class Cube:
             return dimension.step
         step = (float(labels[-1]) - float(labels[0])) / (len(labels) - 1)
         steps = np.diff(labels.astype("float64"))
-        return step if (np.abs(steps - step) <= 1e-3 * abs(step)).all() else None
+        return step if step and (np.abs(steps - step) <= 1e-3 * abs(step)).all() else None
 
     # -- vector -----------------------------------------------------------------------------------------
 

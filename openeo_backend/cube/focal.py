@@ -14,12 +14,16 @@ import xarray as xr
 from dask.highlevelgraph import HighLevelGraph
 from scipy import ndimage
 
+from openeo_backend.cube.bounds import refuse_many
 from openeo_backend.cube.compiled import kernels
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.grid import horizontal
 from openeo_backend.cube.joining import covering, join, slices
 
 Border = Literal["edge", "symmetric", "reflect", "wrap"]
+
+#: Most pixels on each side that the value of a pixel may depend on.
+MOST_AROUND = 1000
 
 #: Weights from which convolution by Fourier transforms is faster.
 _DIRECT = 400
@@ -44,6 +48,7 @@ def map_focal(
     """
     x, y = horizontal(cube)
     depths = (depth, depth) if isinstance(depth, int) else depth
+    refuse_many(max(depths), MOST_AROUND, "pixels on each side of a pixel")
     ordered = data.transpose(..., y.name, x.name)
     if 0 in ordered.shape:
         return data.astype(dtype)
@@ -61,7 +66,8 @@ def _padded(values: np.ndarray, pads: Sequence[tuple[int, int]], border: Border 
     widths = [(0, 0)] * (values.ndim - 2) + list(pads)
     if isinstance(border, str):
         return np.pad(values, widths, mode=border)
-    return np.pad(values, widths, mode="constant", constant_values=border)
+    with np.errstate(over="ignore"):  # a number beyond those of the type is infinite
+        return np.pad(values, widths, mode="constant", constant_values=border)
 
 
 def _map_lazy(

@@ -13,6 +13,7 @@ from odc.geo.crs import CRS
 from shapely.errors import GEOSException
 from shapely.geometry import shape
 
+from openeo_backend.cube.bounds import refuse_far
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.extent import parse_crs
 from openeo_backend.cube.grid import describe_crs, transformer
@@ -39,6 +40,7 @@ def parse_geometries(value: Any, parameter: str = "geometries") -> gpd.GeoSeries
     if not isinstance(value, Mapping):
         raise _refuse(parameter, type(value).__name__)
     geometries = [_shape(geometry, parameter) for geometry in _geojson_geometries(value, parameter)]
+    refuse_far(shapely.get_coordinates(np.array(geometries, dtype=object)), f"Coordinates of '{parameter}'")
     return gpd.GeoSeries(geometries, crs=_geojson_crs(value).proj)
 
 

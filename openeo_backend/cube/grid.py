@@ -18,6 +18,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from pyproj.exceptions import ProjError
 
+from openeo_backend.cube.bounds import MOST_LABELS, refuse_many
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.dimension import Dimension
 from openeo_backend.cube.extent import Area, parse_crs
@@ -236,10 +237,12 @@ def align_grid(
 
     :param align: lower-left, upper-left, lower-right or upper-right.
     :param ascending_y: whether the first row is the southernmost one.
+    :raises OpenEOError: ProcessGraphComplexity for more columns or rows than dimensions have labels.
     """
     width, height = resolution
-    columns = max(1, math.ceil((bounds.right - bounds.left) / width - TOLERANCE))
-    rows = max(1, math.ceil((bounds.top - bounds.bottom) / height - TOLERANCE))
+    columns, rows = (bounds.right - bounds.left) / width, (bounds.top - bounds.bottom) / height
+    refuse_many(max(columns, rows), MOST_LABELS, "columns or rows")
+    columns, rows = (max(1, math.ceil(count - TOLERANCE)) for count in (columns, rows))
     left = bounds.left if align.endswith("left") else bounds.right - columns * width
     top = bounds.top if align.startswith("upper") else bounds.bottom + rows * height
     if ascending_y:

@@ -155,6 +155,8 @@ class _Block:
 
     def pixels(self, geometry: Any) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns of the pixels that a geometry selects."""
+        if not len(self.ys) or not len(self.xs):
+            return np.zeros(0, int), np.zeros(0, int)
         left, bottom, right, top = geometry.bounds
         width, height = self.sizes
         slack_x, slack_y = width + self._slack(0), height + self._slack(1)

@@ -130,10 +130,11 @@ def _match_numbers(first: np.ndarray, second: np.ndarray, step: float | None) ->
 def _match_geometries(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     candidates: dict[tuple[float, ...], list[int]] = {}
     for index, geometry in enumerate(second):
-        candidates.setdefault(tuple(geometry.bounds), []).append(index)
+        if geometry is not None:
+            candidates.setdefault(tuple(geometry.bounds), []).append(index)
     found = []
     for geometry in first:
-        near = candidates.get(tuple(geometry.bounds), [])
+        near = [] if geometry is None else candidates.get(tuple(geometry.bounds), [])
         found.append(next((index for index in near if shapely.equals(geometry, second[index])), -1))
     return np.asarray(found, dtype=np.intp)
 
@@ -232,8 +233,9 @@ def assemble(first: Any, second: Any, both: Any, joins: Sequence[Join], null: An
         parts.append(assemble(shared1, shared2, both, joins, null, axis + 1))
     if len(join.only2):
         parts.append(_padded(take(second, axis, join.only2), joins, null, axis + 1, 2))
-    if not parts:
-        return both if both is not None else first
+    if not parts:  # no labels on this axis, hence no values
+        shape = (*first.shape[:axis], 0, *(len(later.labels) for later in joins[axis + 1 :]))
+        return (da if isinstance(first, da.Array) else np).empty(shape, first.dtype)
     return take(joined(parts, axis), axis, join.order)
 
 

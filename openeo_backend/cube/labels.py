@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from openeo_backend.cube.bounds import refuse_far
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.dimension import Dimension, DimensionType
 from openeo_backend.errors import OpenEOError
@@ -72,7 +73,12 @@ def coordinate(labels: Sequence[Any], type: DimensionType = "other") -> np.ndarr
     if type == "geometry":
         return _geometries(known)
     if known and all(_is_number(label) for label in known):
-        return np.asarray(known)
+        numbers = np.asarray(known)
+        if numbers.dtype.kind not in "iuf":  # whole numbers beyond 64 bits
+            numbers = numbers.astype(np.float64)
+        if type == "spatial":
+            refuse_far(numbers, "Labels of spatial dimensions")
+        return numbers
     texts = np.empty(len(known), dtype=object)
     texts[:] = known
     return texts
@@ -89,6 +95,7 @@ def _geometries(labels: Sequence[Any]) -> np.ndarray:
     except (shapely.GEOSException, TypeError) as error:
         message = f"Labels of geometry dimensions must be geometries as WKT: {error}."
         raise OpenEOError("ProcessParameterInvalid", message) from error
+    refuse_far(shapely.get_coordinates(shapes), "Coordinates of geometries")
     return shapes
 
 

@@ -202,7 +202,7 @@ def _together(node: Any, known: Mapping[Hashable, Shape | None]) -> Shape | None
             along = np.moveaxis(places, axis, 0).reshape(places.shape[axis], -1)[:, 0]
             shape.append(sum(cast(Shape, known[keys[place]]).shape[axis] for place in along))
         return Shape(tuple(shape), dtype)
-    return Shape((sum(map(_bytes, parts)) // dtype.itemsize,), dtype)
+    return Shape((sum(map(_bytes, parts)) // dtype.itemsize,), dtype, is_guess=True)
 
 
 def _is_cut(node: Any) -> bool:

@@ -147,7 +147,7 @@ def _check_geometries(cube1: Cube, cube2: Cube) -> None:
     if not (cube1.is_vector and cube2.is_vector):
         return
     kinds = [
-        {geometry.geom_type.removeprefix("Multi").replace("LinearRing", "LineString") for geometry in cube.geometries()}
+        {kind.removeprefix("Multi").replace("LinearRing", "LineString") for kind in cube.geometries().geom_type if kind}
         for cube in (cube1, cube2)
     ]
     if all(kinds) and kinds[0] != kinds[1]:
@@ -192,7 +192,7 @@ def _fits(one: tuple[np.ndarray, float | None], two: tuple[np.ndarray, float | N
     if not len(first) or not len(second):
         return True
     step = step1 or step2
-    if step is None:
+    if not step:
         return bool(first[0] == second[0])
     reach = max(len(first), len(second))
     if step1 is not None and step2 is not None and abs(step1 - step2) * reach > SHIFT * step:

@@ -112,7 +112,8 @@ class Moments:
             if self.extreme.dtype.kind == "f":
                 return np.where(missing, self.extreme.dtype.type(np.nan), self.extreme)
             return np.ma.MaskedArray(self.extreme, mask=missing)
-        assert self.sum is not None
+        if self.sum is None:  # of no labels of other dimensions
+            return np.empty(self.valid.shape, float_type(source.dtype))
         with np.errstate(all="ignore"):
             if statistic.process in ("sd", "variance"):
                 assert self.squares is not None

@@ -101,7 +101,7 @@ def _widen(cube: Cube, value: Any) -> Cube:
         return to_float(cube)
     number = int(value)
     dtype = cube.data.dtype
-    candidate = np.result_type(dtype, np.min_scalar_type(number))
+    candidate = np.dtype(np.result_type(dtype, np.min_scalar_type(number)).str)  # of several classes the usual one
     if candidate.kind not in "iu":
         return to_float(cube)
     return cube if candidate == dtype else cube.patch(data=cube.data.astype(candidate))

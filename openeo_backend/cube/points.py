@@ -141,8 +141,9 @@ def _along(line: Any, distance: float) -> np.ndarray:
 
 def _grid(polygon: Any, distance: float) -> np.ndarray:
     left, bottom, right, top = polygon.bounds
-    columns, rows = (max(1, math.ceil(size / distance - 1e-9)) for size in (right - left, top - bottom))
+    columns, rows = (max(1.0, size / distance) for size in (right - left, top - bottom))
     _limit(columns * rows, distance)
+    columns, rows = (math.ceil(count - 1e-9) for count in (columns, rows))
     xs = left + (np.arange(columns) + 0.5) * distance
     ys = top - (np.arange(rows) + 0.5) * distance
     x, y = (axis.ravel() for axis in np.meshgrid(xs, ys))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -34,6 +34,7 @@ def rasterize(zones: Cube, grid: Cube) -> Cube:
     valued = nullable(_valued(zones))
     geometry = valued.of_type("geometry")[0].name
     others = [d for d in valued.dimensions if d.name != geometry]
+    _refuse_twice(others, (x, y))
     array = valued.data.transpose(geometry, *(d.name for d in others))
     places = Places.of(grid, zones.geometries())
     storage = Storage.of(valued)
@@ -48,6 +49,16 @@ def rasterize(zones: Cube, grid: Cube) -> Cube:
     data = xr.DataArray(values, dims=[*(d.name for d in others), y.name, x.name], coords=coords, attrs=array.attrs)
     dimensions = tuple(_band_like(d) for d in others)
     return valued.patch(data=data, dimensions=(*dimensions, y, x), crs=grid.crs, properties=None)
+
+
+def _refuse_twice(own: Sequence[Dimension], grid: Sequence[Dimension]) -> None:
+    taken = [d.name for d in own if d.type == "spatial" or d.name in [g.name for g in grid]]
+    if taken:
+        raise OpenEOError(
+            "DimensionExists",
+            f"The vector data cube has the dimension '{taken[0]}', but pixels have their x and y from the target.",
+            hint="Remove it before, e.g. with reduce_dimension.",
+        )
 
 
 def _band_like(dimension: Dimension) -> Dimension:

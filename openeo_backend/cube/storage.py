@@ -127,7 +127,12 @@ def numbers(values: np.ndarray) -> np.ndarray:
     target = floating(values.dtype) if values.dtype.kind in "biuf" else np.dtype(np.float64)
     if np.ma.isMaskedArray(values):
         return np.ma.filled(values.astype(target), np.nan)
-    return values.astype(target, copy=False)
+    try:
+        return values.astype(target, copy=False)
+    except (TypeError, ValueError):
+        raise OpenEOError(
+            "ProcessParameterInvalid", "The values are texts where numbers are needed.", hint="Choose other bands."
+        ) from None
 
 
 def choose(dtype: np.dtype, nullable: bool, source: Storage | None = None) -> Storage:

@@ -28,6 +28,9 @@ MOST_WINDOW = 100_000
 #: Most windows of a cube.
 MOST_WINDOWS = 10**8
 
+#: Most years, months ... of a duration.
+LONGEST = 10**6
+
 _DURATION = re.compile(
     r"P(?:(?P<years>\d+)Y)?(?:(?P<months>\d+)M)?(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
     r"(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?"
@@ -106,8 +109,8 @@ def _widened(cube: Cube, dimension: Dimension, window: Window, overlap: Mapping[
     if isinstance(value, str):
         times = _instants(cube, dimension)
         offset = _offset(value)
-        first = np.datetime64(pd.Timestamp(times[window.start]) - offset)
-        last = np.datetime64(pd.Timestamp(times[window.stop - 1]) + offset)
+        first = np.datetime64(_moved(pd.Timestamp(times[window.start]), offset, -1))
+        last = np.datetime64(_moved(pd.Timestamp(times[window.stop - 1]), offset))
         reached = np.flatnonzero((times >= first) & (times <= last))
         return Window(window.start, window.stop, int(reached.min()), int(reached.max()) + 1)
     margin = _pixels(cube, dimension, overlap)
@@ -120,7 +123,7 @@ def _widened(cube: Cube, dimension: Dimension, window: Window, overlap: Mapping[
 def _pixels(cube: Cube, dimension: Dimension, entry: Mapping[str, Any]) -> int:
     """A measure as number of labels."""
     value, unit = entry.get("value"), entry.get("unit")
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise OpenEOError("ProcessParameterInvalid", f"The measure {value!r} of '{dimension.name}' is not a number.")
     if unit == "px" or (unit is None and dimension.type != "spatial"):
         return int(value)
@@ -135,7 +138,9 @@ def _pixels(cube: Cube, dimension: Dimension, entry: Mapping[str, Any]) -> int:
         raise OpenEOError("ProcessParameterInvalid", f"The pixels of '{dimension.name}' have no known size.")
     if unit == "m":
         value = value / _metres(cube, dimension)
-    return round(value / abs(distance))
+    count = float(value) / abs(distance)
+    refuse_many(count, MOST_WINDOWS, f"labels of '{dimension.name}'")
+    return round(count)
 
 
 def _metres(cube: Cube, dimension: Dimension) -> float:
@@ -161,12 +166,12 @@ def _by_duration(cube: Cube, dimension: Dimension, text: str) -> list[Window]:
         begin = begin.normalize()
     windows = []
     last = pd.Timestamp(times[-1])
-    step_seconds = (begin + offset - begin).total_seconds()
+    step_seconds = (_moved(begin, offset) - begin).total_seconds()
     refuse_many((last - begin).total_seconds() / max(step_seconds, 1e-9), MOST_PERIODS, f"windows of {text}")
     position, count = 0, 0
     while position < len(times):
         count += 1
-        stop = int(np.searchsorted(times, np.datetime64(begin + offset * count), side="left"))
+        stop = int(np.searchsorted(times, np.datetime64(_moved(begin, offset, count)), side="left"))
         if stop > position:
             windows.append(Window(position, stop, position, stop))
             position = stop
@@ -176,11 +181,21 @@ def _by_duration(cube: Cube, dimension: Dimension, text: str) -> list[Window]:
 def _offset(text: str) -> pd.DateOffset:
     found = _DURATION.fullmatch(text)
     parts = {name: float(value) for name, value in (found.groupdict() if found else {}).items() if value}
-    if not any(parts.values()):
+    if not any(parts.values()) or max(parts.values()) > LONGEST:
         raise OpenEOError(
-            "ProcessParameterInvalid", f"'{text}' is not a duration longer than 0.", hint="Give e.g. P1D, P1M or PT6H."
+            "ProcessParameterInvalid",
+            f"'{text[:50]}' is not a duration longer than 0 and of at most {LONGEST:,} of a unit.",
+            hint="Give e.g. P1D, P1M or PT6H.",
         )
     return pd.DateOffset(**{name: int(value) if value.is_integer() else value for name, value in parts.items()})
+
+
+def _moved(moment: pd.Timestamp, offset: pd.DateOffset, times: int = 1) -> pd.Timestamp:
+    """The moment so many durations later, or the first or last one that labels can be."""
+    try:
+        return (moment + offset * times).as_unit("ns")
+    except (OverflowError, ValueError):
+        return pd.Timestamp.max if times > 0 else pd.Timestamp.min
 
 
 def _instants(cube: Cube, dimension: Dimension) -> np.ndarray:

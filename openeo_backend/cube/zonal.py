@@ -55,6 +55,12 @@ def aggregate(
     """
     x, y = horizontal(cube)
     others = [name for name in cube.names if name not in (x.name, y.name)]
+    if cube.is_vector or zones.of_type("geometry")[0].name in others:
+        raise OpenEOError(
+            "DimensionExists",
+            f"The data cube has {', '.join(cube.names)}: besides x and y there can be no other geometries.",
+            hint="Remove or rename that dimension before.",
+        )
     data = cube.data.transpose(y.name, x.name, *others).data
     source = Storage.of(cube)
     target = reduced(function, source)
@@ -176,7 +182,7 @@ class _Work:
 
         :param groups: ids of geometries by group.
         """
-        flat = np.asarray(values).reshape(-1, *values.shape[2:])
+        flat = np.asarray(values).reshape(math.prod(values.shape[:2]), *values.shape[2:])
         found = {}
         for name, ids in groups.items():
             chosen = np.flatnonzero(np.isin(selection.ids, ids))

@@ -151,14 +151,19 @@ def _pool(threads: int, windows: int) -> Iterator[ThreadPoolExecutor]:
     if windows == 1:
         yield _standing()
         return
-    with ThreadPoolExecutor(threads, thread_name_prefix="block") as pool:
+    with ThreadPoolExecutor(threads, thread_name_prefix="block", initializer=_be_quiet) as pool:
         yield pool
+
+
+def _be_quiet() -> None:
+    """In this thread, numbers that are none, or too large, are values like others."""
+    np.seterr(all="ignore")
 
 
 @cache
 def _standing() -> ThreadPoolExecutor:
     """Threads that stay, as many as there were streams at the same time."""
-    return ThreadPoolExecutor(_MOST_STREAMS, thread_name_prefix="block")
+    return ThreadPoolExecutor(_MOST_STREAMS, thread_name_prefix="block", initializer=_be_quiet)
 
 
 class _Source:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,7 +17,7 @@ from openeo_backend.cube.cube import Band, Cube
 from openeo_backend.cube.dimension import Dimension
 from openeo_backend.cube.storage import Storage as StoredAs
 from openeo_backend.errors import OpenEOError
-from openeo_backend.formats.images import Plane, Storage, grid, read_crs
+from openeo_backend.formats.images import Plane, Storage, grid, read_crs, unsuitable
 from openeo_backend.formats.names import distinct, text
 
 #: Attribute with what CF has no words for, as JSON: the dimensions, bands and no-data of the cube.
@@ -26,17 +26,36 @@ CUBE = "openeo_cube"
 #: Name of the grid mapping variable.
 MAPPING = "crs"
 
+#: Names of the coordinates of geometries.
+_PLACES = ("lon", "lat")
 
-def variable_names(bands: Sequence[str], cube: Cube) -> list[str]:
-    """Names of variables for bands: the band names, changed only where netCDF or another name forbids it."""
-    taken = {*cube.names, MAPPING, *(f"{name}_wkt" for name in cube.names)}
-    if cube.properties is not None:
-        taken |= {f"property_{column}" for column in cube.properties.columns}
+#: How names of variables begin.
+_NAME = re.compile(r"(?!__)\w")
+
+
+def variable_names(bands: Sequence[str], others: Iterable[str]) -> list[str]:
+    """Names of variables for bands: the band names, changed only where netCDF or one of `others` forbids it."""
+    taken = {MAPPING, *others}
     names = []
     for band in bands:
-        name = re.sub(r"[/\x00-\x1f\x7f]", "_", band).strip() or "band"
-        names.append(f"band_{name}" if name in taken or not re.match(r"[\w]", name) else name)
+        name = _clean(band).strip() or "band"
+        names.append(f"band_{name}" if name in taken or not _NAME.match(name) else name)
     return distinct(names)
+
+
+def _clean(name: str) -> str:
+    return re.sub(r"[/\x00-\x1f\x7f]", "_", name)
+
+
+def refuse_names(cube: Cube, format_name: str) -> None:
+    """:raises OpenEOError: FormatUnsuitable for a cube with dimensions whose variables could not be named."""
+    geometries = [d.name for d in cube.of_type("geometry")]
+    placed = {MAPPING, *_PLACES, *(f"{name}_wkt" for name in geometries)} if geometries else {MAPPING}
+    for name in cube.names:
+        if name in placed or name != _clean(name).strip() or not _NAME.match(name):
+            raise unsuitable(format_name, f"no dimension of it can be called '{name[:50]}'", "Rename the dimension.")
+    if len(geometries) > 1:
+        raise unsuitable(format_name, "it takes one dimension of geometries", "Flatten or drop the other ones.")
 
 
 def describe_global(cube: Cube, variables: Mapping[str, str]) -> dict[str, Any]:
@@ -130,19 +149,20 @@ def _encode_geometries(cube: Cube, name: str) -> list[tuple[str, np.ndarray, dic
     shapes = cube.geometries()
     points = shapes.representative_point()
     place = points.to_crs("EPSG:4326") if cube.crs is not None else points
-    wkt = np.array([geometry.wkt for geometry in shapes], dtype=object)
+    wkt = np.array(["" if geometry is None else geometry.wkt for geometry in shapes], dtype=object)
     out: list[tuple[str, np.ndarray, dict[str, Any]]] = [
         (name, np.arange(len(shapes), dtype="i4"), {"long_name": "feature index", "cf_role": "timeseries_id"}),
         (f"{name}_wkt", wkt, {"long_name": "geometry as well-known text", "grid_mapping": MAPPING}),
-        ("lon", place.x.to_numpy("f8"), {"standard_name": "longitude", "units": "degrees_east"}),
-        ("lat", place.y.to_numpy("f8"), {"standard_name": "latitude", "units": "degrees_north"}),
+        (_PLACES[0], place.x.to_numpy("f8"), {"standard_name": "longitude", "units": "degrees_east"}),
+        (_PLACES[1], place.y.to_numpy("f8"), {"standard_name": "latitude", "units": "degrees_north"}),
     ]
     if cube.properties is not None:
-        for column in cube.properties.columns:
+        names = distinct(f"property_{_clean(str(column))}" for column in cube.properties.columns)
+        for column, called in zip(cube.properties.columns, names, strict=True):
             values = cube.properties[column].to_numpy()
             if values.dtype.kind not in "iuf":
                 values = np.array(["" if v is None or v is pd.NA else str(v) for v in values], dtype=object)
-            out.append((f"property_{column}", values, {"long_name": str(column)}))
+            out.append((called, values, {"long_name": str(column)}))
     return out
 
 
@@ -212,6 +232,8 @@ def _values(variable: xr.DataArray, known: Mapping[str, Any]) -> tuple[xr.DataAr
         numbers = variable.astype("float32" if variable.dtype.itemsize <= 2 else "float64")
         numbers = numbers * float(scale if scale is not None else 1) + float(offset or 0)
         return (numbers if fill is None else numbers.where(variable != fill)), None
+    if variable.dtype == np.float16:  # half precision is for storage only
+        variable = variable.astype(np.float32)
     if variable.dtype.kind == "f":
         return (variable if fill is None or np.isnan(fill) else variable.where(variable != fill)), None
     if known.get("dtype") == "bool":
@@ -255,14 +277,17 @@ def _labels(dataset: xr.Dataset, dimension: Dimension, data: xr.DataArray) -> An
     name = dimension.name
     if dimension.type == "geometry":
         labels = np.empty(data.sizes[name], dtype=object)
-        labels[:] = list(shapely.from_wkt([str(t) for t in dataset[f"{name}_wkt"].values]))
+        labels[:] = [shapely.from_wkt(str(text)) if text else None for text in dataset[f"{name}_wkt"].values]
         return (name, labels)
     if name not in dataset.variables:
         return data[name].values if name in data.coords else np.arange(data.sizes[name])
     values = dataset[name]
     if " since " in str(values.attrs.get("units", "")):
         decoded = xr.decode_cf(values.drop_vars(list(values.coords)).to_dataset(name="values"))["values"].values
-        return (name, decoded.astype("datetime64[ns]"))
+        labels = decoded.astype("datetime64[ns]")
+        if np.isnat(labels).any():
+            raise OpenEOError("FileContentInvalid", f"The dimension '{name}' of the file has labels that are no dates.")
+        return (name, labels)
     if values.dtype.kind in "OSU":
         return (name, np.array([str(v) for v in values.values]))
     return (name, values.values)

@@ -67,7 +67,7 @@ def _array_json(cube: Cube, values: np.ndarray) -> dict[str, Any]:
     for dimension in cube.dimensions:
         labels = cube.labels(dimension.name)
         if dimension.type == "geometry":
-            coordinates: Any = [geometry.wkt for geometry in labels]
+            coordinates: Any = [None if geometry is None else geometry.wkt for geometry in labels]
         else:
             coordinates = plain(labels, None) if labels.dtype.kind != "U" else labels.tolist()
         dimensions.append({"name": dimension.name, "type": dimension.type, "coordinates": coordinates})

@@ -21,6 +21,7 @@ from openeo_backend.formats.cf import (
     describe_global,
     encode_labels,
     grid_mapping,
+    refuse_names,
     variable_names,
 )
 from openeo_backend.formats.chunks import Chunking, Chunks, compressing, shuffled
@@ -47,12 +48,15 @@ def write(value: Any, folder: Path, stem: str, options: Mapping[str, Any], progr
     """
     if not isinstance(value, Cube) or value.data.dtype.kind not in "biuf" or not value.dimensions:
         raise unsuitable("netCDF", "it takes data cubes of numbers", suggest(value))
+    refuse_names(value, "netCDF")
     layout = arrange(value, options)
     separate = bool(options.get("separate_asset_per_band"))
     count = len(layout.planes)
     groups = [[index] for index in range(count)] if separate else [list(range(count))]
     level = int(options.get("compression_level", 1))
-    chunking = layout.chunking(len(groups[0]), partial(_compress, level=level))
+    # A variable without dimensions has no chunks to compress.
+    pack = partial(_compress, level=level) if layout.dimensions else np.ndarray.tobytes
+    chunking = layout.chunking(len(groups[0]), pack)
     with compressing() as pool:
         files = []
         try:
@@ -85,15 +89,17 @@ class _File:
     def _create(self, chunking: Chunking) -> list[Any]:
         layout, cube = self.layout, self.layout.cube
         planes = [layout.planes[index] for index in self.planes]
-        names = variable_names([plane.name for plane in planes], cube)
+        coordinates = [(d, *encoded) for d in layout.dimensions for encoded in encode_labels(cube, d)]
+        others = (*cube.names, *(name for _, name, _, _ in coordinates))
+        names = variable_names([plane.name for plane in planes], others)
         _attach(self.file, describe_global(cube, dict(zip(names, (p.name for p in planes), strict=True))))
         for dimension in layout.dimensions:
             self.file.createDimension(dimension.name, len(cube.labels(dimension.name)))
-            for name, values, attributes in encode_labels(cube, dimension):
-                dtype: Any = str if values.dtype.kind in "OU" else values.dtype
-                variable = self.file.createVariable(name, dtype, (dimension.name,))
-                variable[...] = values
-                _attach(variable, attributes)
+        for dimension, name, values, attributes in coordinates:
+            dtype: Any = str if values.dtype.kind in "OU" else values.dtype
+            variable = self.file.createVariable(name, dtype, (dimension.name,))
+            variable[...] = [_text(value) for value in values] if dtype is str else values
+            _attach(variable, attributes)
         if (mapping := grid_mapping(cube)) is not None:
             variable = self.file.createVariable("crs", "i4", ())
             variable[...] = 0
@@ -124,6 +130,9 @@ class _File:
                 self.chunks.add(own, cuttings)
 
     def _store(self, band: int, start: tuple[int, ...], data: bytes) -> None:
+        if not self.layout.dimensions:
+            self.variables[band][...] = np.frombuffer(data, self.layout.storage.dtype)[0]
+            return
         self._stored[band].write_direct_chunk(start if self.layout.tiled else start[:-2], data)
 
     def finish(self, fields: Mapping[str, Any]) -> Asset:
@@ -133,8 +142,7 @@ class _File:
         for index, variable, stats in zip(self.planes, self.variables, self.statistics, strict=True):
             bands.append(self.layout.describe(index, stats))
             if stats.count and self.layout.storage.dtype.kind in "iuf":
-                low, high = np.array([stats.minimum, stats.maximum]).astype(self.layout.storage.dtype)
-                variable.setncattr("actual_range", np.array([low, high]))
+                variable.setncattr("actual_range", _range(stats, self.layout.storage.dtype))
         self.close()
         cube = self.layout.cube
         return Asset(
@@ -150,9 +158,23 @@ class _File:
         self.file.close()
 
 
+def _range(stats: Statistics, dtype: np.dtype) -> np.ndarray:
+    """Least and largest value; those of 64-bit integers went through floats, which may exceed them."""
+    found = (stats.minimum, stats.maximum)
+    if dtype.kind == "f":
+        return np.array(found, dtype)
+    limits = np.iinfo(dtype)
+    return np.array([min(max(int(value), limits.min), limits.max) for value in found], dtype)
+
+
 def _attach(target: Any, attributes: Mapping[str, Any]) -> None:
     for name, value in attributes.items():
-        target.setncattr(name, value)
+        target.setncattr(name, _text(value) if isinstance(value, str) else value)
+
+
+def _text(text: str) -> str:
+    """Text as HDF5 can hold it: it ends at NUL."""
+    return text.replace("\0", "")
 
 
 def _compress(chunk: np.ndarray, level: int) -> bytes:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import geopandas as gpd
+import pandas as pd
+import pyarrow as pa
 from pyarrow import ArrowException
 
 from openeo_backend.cube.cube import Cube
@@ -19,6 +22,8 @@ from openeo_backend.formats.tables import collect, describe_columns, feature_cub
 
 MEDIA_TYPE = "application/vnd.apache.parquet"
 
+Table = TypeVar("Table", bound=pd.DataFrame)
+
 
 def write(value: Any, folder: Path, stem: str, options: Mapping[str, Any], progress: Progress) -> list[Asset]:
     """Writes GeoParquet with one row per feature for vector cubes, a plain table as in CSV for others.
@@ -30,11 +35,27 @@ def write(value: Any, folder: Path, stem: str, options: Mapping[str, Any], progr
     values = collect(value, "Parquet", progress)
     path = folder / f"{stem}.parquet"
     if value.is_vector:
-        wide_table(value, values, None).to_parquet(path, index=False)
+        _uniform(wide_table(value, values, None)).to_parquet(path, index=False)
     else:
-        long_table(value, values).to_parquet(path, index=False)
+        _uniform(long_table(value, values)).to_parquet(path, index=False)
     bands = describe_columns(value, values)
     return [Asset(path=path, media_type=MEDIA_TYPE, title=path.stem, bands=bands, **extents(value))]
+
+
+def _uniform(table: Table) -> Table:
+    """The table, whose columns of values that no type of Arrow holds together are JSON texts."""
+    for name in table.columns:
+        if table[name].dtype != object:
+            continue
+        try:
+            pa.array(table[name], from_pandas=True)
+        except (ArrowException, OverflowError):
+            table[name] = [None if _is_missing(value) else json.dumps(value, default=str) for value in table[name]]
+    return table
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value is pd.NA or (isinstance(value, float) and value != value)
 
 
 def read(path: Path, options: Mapping[str, Any] | None = None) -> Cube:

@@ -67,7 +67,8 @@ def measure(values: np.ndarray, nodata: float | None) -> Statistics:
         zero = compiled.pivot(rows, marker, nodata is not None)
         valid, count, low, high, total, squares = compiled.measure(rows, marker, nodata is not None, zero)
         mean = total / count if count else 0.0
-        squares = max(squares - count * (mean - zero) ** 2, 0.0) if count else 0.0
+        shift = mean - zero
+        squares = max(squares - count * shift * shift, 0.0) if count else 0.0
         found.add(Statistics(rows.size, valid, count, low, high, mean, squares))
     return found
 

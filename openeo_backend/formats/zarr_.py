@@ -29,6 +29,7 @@ from openeo_backend.formats.cf import (
     describe_global,
     encode_labels,
     grid_mapping,
+    refuse_names,
     variable_names,
 )
 from openeo_backend.formats.chunks import Chunking, Chunks, compressing
@@ -54,6 +55,7 @@ def write(value: Any, folder: Path, stem: str, options: Mapping[str, Any], progr
     """
     if not isinstance(value, Cube) or value.data.dtype.kind not in "biuf" or not value.dimensions:
         raise unsuitable("Zarr", "it takes data cubes of numbers", suggest(value))
+    refuse_names(value, "Zarr")
     layout = arrange(value, options)
     path = folder / f"{stem}.zarr.zip"
     with warnings.catch_warnings():
@@ -75,14 +77,14 @@ def write(value: Any, folder: Path, stem: str, options: Mapping[str, Any], progr
 def _create(store: ZipStore, layout: Layout, chunking: Chunking, level: int) -> list[Any]:
     """The group with coordinates, and one empty array per band."""
     cube = layout.cube
-    names = variable_names([plane.name for plane in layout.planes], cube)
+    coordinates = [(d, *encoded) for d in layout.dimensions for encoded in encode_labels(cube, d)]
+    others = (*cube.names, *(name for _, name, _, _ in coordinates))
+    names = variable_names([plane.name for plane in layout.planes], others)
     described = describe_global(cube, dict(zip(names, (p.name for p in layout.planes), strict=True)))
     group = zarr.create_group(store, attributes=described)
-    for dimension in layout.dimensions:
-        for name, values, attributes in encode_labels(cube, dimension):
-            if values.dtype.kind in "OU":
-                values = values.astype(np.dtypes.StringDType())
-            _store_small(group, name, values, attributes, (dimension.name,))
+    for dimension, name, values, attributes in coordinates:
+        texts = values.astype(np.dtypes.StringDType()) if values.dtype.kind in "OU" else values
+        _store_small(group, name, texts, attributes, (dimension.name,))
     if (mapping := grid_mapping(cube)) is not None:
         _store_small(group, "crs", np.array(0, "i4"), mapping, ())
     count = len(layout.array.shape[1:]) if layout.tiled else len(layout.array.shape[1:]) - 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,12 +48,12 @@ def collect(predictors: Cube, target: Cube | Mapping[str, Any]) -> Samples:
             f"There are {data.sizes[geometry]} geometries with predictors, but {len(wanted)} target values.",
             "Use the same geometries, in the same order, for both.",
         )
-    values = np.asarray(data.compute().values, "float32").reshape(len(wanted), -1)
+    values = np.asarray(data.compute().values, "float32").reshape(len(wanted), math.prod(data.shape[1:]))
     if predictors.nodata is not None:
         values[values == predictors.nodata] = np.nan
     known = np.array([value is not None and value == value for value in wanted], bool)
     valid = known & np.isfinite(values).all(axis=1)
-    if not valid.any():
+    if not valid.any() or not values.size:
         raise _invalid("No training sample has a value for every feature and the target.", "Check extents and clouds.")
     kept = tuple(value for value, keep in zip(wanted, valid, strict=True) if keep)
     return Samples(labels, values[valid], kept, int((~valid).sum()))

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from openeo_backend.cube import Cube, Dimension, blocks
+from openeo_backend.cube.dimension import relabelled
 from openeo_backend.cube.fusion import merge_axes
 from openeo_backend.graph.callback import Callback
 from openeo_backend.graph.effects import Effect
@@ -44,7 +45,7 @@ def _moved(cube: Cube, source: str, target: str) -> Cube:
     place = kept.index(source)
     array, described = cube.data, Dimension(target, "other")
     if cube.has(target):
-        described = cube.dimension(target).patch(step=None)
+        described = relabelled(cube.dimension(target))
         array = array.transpose(*kept[:place], target, *kept[place:])
     else:
         array = array.expand_dims(target, axis=place)

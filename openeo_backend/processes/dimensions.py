@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -130,11 +131,11 @@ def rename_labels(
         new[place] = label
     coords = coordinate(new, described.type)
     compared = labels_json(coords)
-    taken = {label for label in compared if compared.count(label) > 1}
+    taken = [label for label, count in Counter(compared).items() if count > 1]
     if taken:
         raise OpenEOError(
             "LabelExists",
-            f"The dimension '{dimension}' would have these labels twice: {', '.join(sorted(map(str, taken)))}.",
+            f"The dimension '{dimension}' would have these labels twice: {', '.join(sorted(map(str, taken[:10])))}.",
             hint="Choose labels that the dimension does not have yet.",
         )
     array = data.data.drop_vars(dimension).assign_coords({dimension: (dimension, coords)})
@@ -195,6 +196,8 @@ def flatten_dimensions(
     names = [data.dimension(name).name for name in dimensions]
     if not names:
         raise OpenEOError("ProcessParameterInvalid", "There are no dimensions to flatten.")
+    if len(set(names)) < len(names):
+        raise OpenEOError("ProcessParameterInvalid", "Each dimension to flatten can be named once only.")
     if data.has(target_dimension):
         raise OpenEOError("TargetDimensionExists", f"A dimension '{target_dimension}' exists already.")
     refuse_many(math.prod(data.data.sizes[name] for name in names), MOST_LABELS, "labels")

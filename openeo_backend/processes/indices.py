@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import xarray as xr
 
 from openeo_backend.cube.cube import Cube
@@ -25,13 +26,18 @@ def ndvi(data: Cube, nir: str = "nir", red: str = "red", target_band: str | None
     numbers = to_float(data)
     first = numbers.data.isel({name: _band(data, name, nir, "nir")}, drop=True)
     second = numbers.data.isel({name: _band(data, name, red, "red")}, drop=True)
-    index = (first - second) / (first + second)
+    index = xr.apply_ufunc(_share, first, second, dask="parallelized", output_dtypes=[first.dtype])
     if target_band is None:
         return numbers.with_data(index, bands={})
     added = index.expand_dims({name: [target_band]}).transpose(*data.names)
     labels = [*data.labels(name), target_band]
     joined = xr.concat([numbers.data.drop_vars(name), added.drop_vars(name)], dim=name)
     return numbers.patch(data=joined.transpose(*data.names).assign_coords({name: labels}))
+
+
+def _share(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        return np.asarray((first - second) / (first + second))
 
 
 def _band(data: Cube, name: str, wanted: str, role: str) -> int:

@@ -238,9 +238,12 @@ def to_scl_dilation_mask(
     for name, listed in (("mask1_values", keep), ("mask2_values", drop)):
         if not all(is_number(value) for value in listed):
             raise OpenEOError("ProcessParameterInvalid", f"'{name}' must be a list of integers.")
+    if classes.data.dtype.kind not in "biuf":
+        raise OpenEOError("ProcessParameterInvalid", "The scene classification holds no numbers.")
     known = valid(classes)
-    member = classes.data.isin(keep) if known is None else classes.data.isin(keep) & known
-    cloudy = classes.data.isin(drop) if known is None else classes.data.isin(drop) & known
+    member, cloudy = (classes.data.isin(np.array(listed, float)) for listed in (keep, drop))
+    if known is not None:
+        member, cloudy = member & known, cloudy & known
     first = _dilated(classes, ~member, erosion_kernel_size, kernel1_size, THRESHOLDS[0])
     second = _dilated(classes, cloudy, erosion_kernel_size, kernel2_size, THRESHOLDS[1])
     return classes.patch(data=(first | second).drop_attrs(), nodata=None)

@@ -155,9 +155,9 @@ def _split(data: Cube, name: str, length: int, inner: str) -> Cube:
     dims = (*data.names[: axis + 1], inner, *data.names[axis + 1 :])
     coords = {other: array[other].values for other in data.names if other != name}
     coords |= {name: labels, inner: np.arange(length)}
-    split = type(array)(
-        array.data.reshape(shape), dims=dims, coords={k: (k, v) for k, v in coords.items()}, attrs=array.attrs
-    )
+    # Dask does not reshape what is empty.
+    values = array.data.reshape(shape) if 0 not in shape else np.empty(shape, array.dtype)
+    split = type(array)(values, dims=dims, coords={k: (k, v) for k, v in coords.items()}, attrs=array.attrs)
     wide = dimension.patch(step=None if distance is None else distance * length)
     dimensions = (*data.dimensions[:axis], wide, Dimension(inner, "other"), *data.dimensions[axis + 1 :])
     return data.patch(data=split, dimensions=dimensions)

@@ -21,6 +21,7 @@ from openeo_pg_parser_networkx.process_registry import Process, ProcessRegistry
 
 from openeo_backend import processes
 from openeo_backend.cube.arguments import others, refused
+from openeo_backend.cube.pixels import refuse
 from openeo_backend.graph.effects import BLOCKED, Effect
 from openeo_backend.graph.schema import Rule, Schema, of_parameter, schemas_of, types_of
 from openeo_backend.processes import specs
@@ -79,10 +80,18 @@ class Implementation(Process):
         found = {parameter["name"]: _numbers(schemas_of(parameter)) for parameter in self.spec.get("parameters", ())}
         return frozenset(name for name, types in found.items() if "integer" in types and "number" not in types)
 
+    @cached_property
+    def _real(self) -> frozenset[str]:
+        """Parameters of numbers that the function takes as they come."""
+        taken = inspect.signature(self.implementation).parameters
+        found = (p for p in self.spec.get("parameters", ()) if "number" in _numbers(schemas_of(p)))
+        return frozenset(p["name"] for p in found if not _is_open(taken[p["name"]].annotation))
+
     def admit(self, arguments: dict[str, Any]) -> None:
         """Refuse values of kinds that parameters do not take; whole numbers become integers where only those go.
 
-        Constants were checked before; the values of other nodes and of parameters are known only now.
+        Constants were checked before; the values of other nodes and of parameters are known only now. Numbers beyond
+        64 bits become floats, as numpy has them.
 
         :raises OpenEOError: ProcessParameterInvalid.
         """
@@ -92,6 +101,9 @@ class Implementation(Process):
                 raise refused(name, rules[name].why(value), rules[name], value)
         for name in self._whole & arguments.keys():
             arguments[name] = _integers(arguments[name])
+        for name in self._real & arguments.keys():
+            if arguments[name].__class__ is int and arguments[name].bit_length() > 63:
+                arguments[name] = _float(name, arguments[name])
 
 
 def _is_open(annotation: Any) -> bool:
@@ -113,6 +125,14 @@ def _numbers(schemas: list[Schema]) -> frozenset[str]:
     found = frozenset[str]().union(*map(types_of, schemas))
     items = [schema["items"] for schema in schemas if isinstance(schema.get("items"), Mapping)]
     return found | _numbers(items) if items else found
+
+
+def _float(name: str, value: int) -> float:
+    """A number beyond 64 bits as numpy has it."""
+    try:
+        return float(value)
+    except OverflowError:
+        raise refuse(name, "must be a number of at most 308 digits") from None
 
 
 def _integers(value: Any) -> Any:

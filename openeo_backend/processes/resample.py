@@ -8,7 +8,7 @@ import dask.array as da
 import numpy as np
 import pandas as pd
 
-from openeo_backend.cube.bounds import MOST_AT_ONCE, refuse_large, refuse_many
+from openeo_backend.cube.bounds import MOST_AT_ONCE, refuse_far, refuse_large, refuse_many
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.extent import parse_crs
 from openeo_backend.cube.grid import horizontal, need_geobox
@@ -23,6 +23,9 @@ from openeo_backend.processes.environment import Env
 from openeo_backend.processes.registry import process
 
 ALIGNS = ("lower-left", "upper-left", "lower-right", "upper-right")
+
+#: Days that all dates are within.
+MOST_DAYS = 100_000
 
 #: Pixels around what is needed, for the kernels of the methods.
 MARGIN = 8
@@ -73,6 +76,7 @@ def _resolution(value: Any) -> tuple[float, float]:
             "ProcessParameterInvalid",
             f"The resolution {value!r} is neither a number nor a pair of numbers of at least 0.",
         )
+    refuse_far(np.array(pair, float), "Resolutions")
     return float(pair[0]), float(pair[1])
 
 
@@ -117,7 +121,7 @@ def _at_dates(data: Cube, target: Cube, name: str, valid_within: float | None) -
     if valid_within is None and len(own):
         chosen = data.data.isel({name: ranked[:, 0]})
         return data.patch(data=chosen.assign_coords({name: target.data[name].values}))
-    limit = np.timedelta64(round((valid_within or 0.0) * 86_400_000_000_000), "ns")
+    limit = np.timedelta64(round(min(max(valid_within or 0.0, 0.0), MOST_DAYS) * 86_400_000_000_000), "ns")
     candidates = [row[distance[index, row] < limit] for index, row in enumerate(ranked)]
     data = nullable(data)
     storage, axis = Storage.of(data), data.names.index(name)
@@ -156,7 +160,7 @@ def _nearest_valid(values: np.ndarray, axis: int, candidates: list[np.ndarray], 
         wanted = np.ones(moved.shape[1:], dtype=bool)
         for position in positions:
             invalid = _invalid(moved[position], storage)
-            np.copyto(out[index], moved[position], where=wanted & ~invalid)
+            np.copyto(out[index, ...], moved[position], where=wanted & ~invalid)
             wanted &= invalid
             if not wanted.any():
                 break

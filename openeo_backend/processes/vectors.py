@@ -10,7 +10,7 @@ import shapely
 import xarray as xr
 
 from openeo_backend.cube import Cube, Dimension
-from openeo_backend.cube.bounds import refuse_large
+from openeo_backend.cube.bounds import refuse_far, refuse_large
 from openeo_backend.cube.extent import parse_crs
 from openeo_backend.cube.features import parse_features, with_geometries
 from openeo_backend.cube.geometry import parse_geometries, project, transform_points
@@ -119,11 +119,14 @@ def vector_buffer(geometries: Any, distance: float) -> Cube:
     """
     cube = parse_features(geometries)
     need_metres(cube)
-    if not np.isfinite(distance) or distance == 0:
-        raise OpenEOError("ProcessParameterInvalid", f"The distance of a buffer cannot be {distance}.")
+    if distance == 0:
+        raise OpenEOError("ProcessParameterInvalid", "The distance of a buffer cannot be 0.")
+    refuse_far(np.array([distance]), "Distances")
     shapes = cube.geometries().to_numpy(dtype=object)
     skip = shapely.is_missing(shapes) | shapely.is_empty(shapes)
-    return with_geometries(cube, np.where(skip, shapes, shapely.buffer(shapes, distance, quad_segs=QUARTER)))
+    grown = np.where(skip, shapes, shapely.buffer(shapes, distance, quad_segs=QUARTER))
+    refuse_far(shapely.get_coordinates(grown), "Coordinates of buffers")
+    return with_geometries(cube, grown)
 
 
 @process("vector_reproject", effect=BLOCKED)

@@ -15,6 +15,7 @@ from itertools import count
 from typing import Any
 
 import dask
+import numpy as np
 
 from openeo_backend.catalog.request import LoadRequest
 from openeo_backend.catalog.viewer import OPERATOR, Viewer
@@ -25,7 +26,7 @@ from openeo_backend.errors import NodeRef, OpenEOError, conceal_urls
 from openeo_backend.formats.asset import Asset
 from openeo_backend.formats.preview import preview
 from openeo_backend.formats.writing import default_format, write_result
-from openeo_backend.graph import trace
+from openeo_backend.graph import schema, trace
 from openeo_backend.graph.callback import Scope
 from openeo_backend.graph.evaluate import evaluate
 from openeo_backend.net.door import Door
@@ -131,7 +132,9 @@ def _is_full(error: BaseException | None) -> bool:
 
 def _execute(request: RunRequest, engine: Engine, journal: Journal, meter: Meter) -> Outcome:
     engine = engine.seen_by(_viewer(request))
-    with dask.config.set({"array.rechunk.method": "tasks"}):  # else dask looks for a cluster, and imports it for that
+    # Without a method of rechunking dask looks for a cluster, and imports it for that. Numbers that are none, or too
+    # large, are results like others.
+    with dask.config.set({"array.rechunk.method": "tasks"}), np.errstate(all="ignore"):
         return _evaluate(request, engine, journal, meter)
 
 
@@ -333,8 +336,7 @@ def _plain(value: Any, counted: Iterator[int] | None = None) -> Any:
         return [_plain(entry, counted) for entry in value]
     if hasattr(value, "tolist"):
         return _plain(value.tolist(), counted)
-    if isinstance(value, Cube):
-        raise OpenEOError(
-            "FormatUnsuitable", "The result is an object or array with a data cube in it, which no file format holds."
-        )
-    return value
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    what = "an object or array with a data cube in it" if isinstance(value, Cube) else schema.describe(value)
+    raise OpenEOError("FormatUnsuitable", f"The result is {what}, which no file format holds.")
