@@ -97,11 +97,16 @@ def merge_axes(array: Any, place: int) -> Any:
     """A numpy or Dask array with an axis and the next one as one axis, the next one running faster."""
     step = Merge(place)
     if not isinstance(array, da.Array) or array.numblocks[place] != 1 or array.numblocks[place + 1] != 1:
-        return array.reshape(step.result_shape([array.shape]))
+        return reshaped(array, step.result_shape([array.shape]))
     sizes = tuple((array.shape[axis],) if axis in (place, place + 1) else own for axis, own in enumerate(array.chunks))
     together = (math.prod(array.shape[place : place + 2]),)
     chunks = (*sizes[:place], together, *sizes[place + 2 :])
     return mapped(f"merge-axes-{uuid.uuid4().hex}", step, [array], chunks, array.dtype)
+
+
+def reshaped(array: Any, shape: Sequence[int]) -> Any:
+    """A numpy or Dask array in another shape. Dask does not reshape what is empty."""
+    return np.empty(shape, array.dtype) if 0 in array.shape else array.reshape(tuple(shape))
 
 
 def _source(index: Sequence[int], axes: Sequence[int | None], ndim: int) -> list[int]:

@@ -50,7 +50,7 @@ class Join:
         Temporal labels are sorted, spatial ones in the direction of the first cube; others keep the first cube's
         order, with the second's appended.
         """
-        if first.dtype != second.dtype and "O" in (first.dtype.kind, second.dtype.kind):
+        if first.dtype != second.dtype and {"O", "M"} & {first.dtype.kind, second.dtype.kind}:
             first, second = (coordinate(labels_json(labels)) for labels in (first, second))
         at2 = match(dimension, first, second)
         shared = at2 >= 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -165,7 +166,7 @@ def measure_zones(
 
 def measure_all(values: np.ndarray, source: Storage, statistic: Statistic) -> Moments:
     """The partial statistics of all pixels of a block (rows, columns, other dimensions), as those of zone 0."""
-    flat = values.reshape(-1, *values.shape[2:])
+    flat = values.reshape(math.prod(values.shape[:2]), *values.shape[2:])
     return _measure_layers(flat, slice(None), np.zeros(1, int), np.array([len(flat)]), source, statistic)
 
 
@@ -173,7 +174,7 @@ def _measure_layers(
     flat: np.ndarray, pixels: np.ndarray | slice, ids: np.ndarray, lengths: np.ndarray, source: Storage, of: Statistic
 ) -> Moments:
     shape = (len(ids), *flat.shape[1:])
-    layers = flat.reshape(len(flat), -1)
+    layers = flat.reshape(len(flat), math.prod(flat.shape[1:]))
     found: dict[str, list[np.ndarray]] = {}
     for layer in range(layers.shape[1]):
         for name, values in _measure(layers[:, layer][pixels], lengths, source, of).items():

@@ -14,6 +14,7 @@ from odc.geo.crs import CRS
 
 from openeo_backend.cube import Band, Cube, Dimension
 from openeo_backend.cube.bounds import MOST_LABELS, refuse_many
+from openeo_backend.cube.fusion import reshaped
 from openeo_backend.cube.grid import take
 from openeo_backend.cube.labels import coordinate, labels_json, positions
 from openeo_backend.cube.nodata import valid
@@ -212,7 +213,7 @@ def flatten_dimensions(
     for turn, name in enumerate(names):
         own = [str(label) for label in labels_json(data.labels(name))]
         labels = own if turn == 0 else [f"{left}{label_separator}{right}" for left in labels for right in own]
-    flat = array.data.reshape(tuple(shape))
+    flat = reshaped(array.data, shape)
     described = {target_dimension: Dimension(target_dimension, "other")}
     return _reshaped(data, flat, [*before, target_dimension, *after], {target_dimension: np.asarray(labels, object)},
                      described)  # fmt: skip
@@ -260,7 +261,7 @@ def unflatten_dimension(
     names = [*data.names[:place], *target_dimensions, *data.names[place + 1 :]]
     described = {name: Dimension(name, "other") for name in target_dimensions}
     coords = {name: np.asarray(entries, object) for name, entries in zip(target_dimensions, found, strict=True)}
-    return _reshaped(data, array.data.reshape(shape), names, coords, described)
+    return _reshaped(data, reshaped(array.data, shape), names, coords, described)
 
 
 def _reshaped(

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from openeo_backend.cube.blocks import bind, reduce
-from openeo_backend.cube.bounds import refuse_large, refuse_many
+from openeo_backend.cube.bounds import MOST_LABELS, refuse_large, refuse_many
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.dimension import Dimension
 from openeo_backend.cube.focal import Border, map_focal, weigh
+from openeo_backend.cube.fusion import reshaped
 from openeo_backend.cube.grid import horizontal, step
 from openeo_backend.cube.neighborhood import apply_to_windows
 from openeo_backend.cube.nodata import nullable, to_float
@@ -105,6 +106,7 @@ def aggregate_spatial_window(
         raise OpenEOError("ProcessParameterInvalid", f"boundary '{boundary}' or align '{align}' is not known.")
     if len(size) != 2 or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in size):
         raise OpenEOError("ProcessParameterInvalid", f"The size {size} is not a pair of integers of at least 1.")
+    refuse_many(max(size), MOST_LABELS, "pixels along a window")
     at_end = {
         x.name: align.endswith("left") == ((step(data, x) or 1.0) > 0),
         y.name: align.startswith("upper") == ((step(data, y) or -1.0) < 0),
@@ -155,8 +157,7 @@ def _split(data: Cube, name: str, length: int, inner: str) -> Cube:
     dims = (*data.names[: axis + 1], inner, *data.names[axis + 1 :])
     coords = {other: array[other].values for other in data.names if other != name}
     coords |= {name: labels, inner: np.arange(length)}
-    # Dask does not reshape what is empty.
-    values = array.data.reshape(shape) if 0 not in shape else np.empty(shape, array.dtype)
+    values = reshaped(array.data, shape)
     split = type(array)(values, dims=dims, coords={k: (k, v) for k, v in coords.items()}, attrs=array.attrs)
     wide = dimension.patch(step=None if distance is None else distance * length)
     dimensions = (*data.dimensions[:axis], wide, Dimension(inner, "other"), *data.dimensions[axis + 1 :])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -60,7 +61,7 @@ def _encode(data: Any, most_mb: float, env: Env) -> dict[str, Any]:
         return _encode_features(data, env) if data.is_vector else _encode_cube(data)
     if isinstance(data, PixelArray):
         dimensions = [_dimension(ELEMENT, data.labels), _dimension(PIXEL, None)]
-        return {"datacubes": [_datacube(data.values.reshape(len(data), -1), dimensions)]}
+        return {"datacubes": [_datacube(data.values.reshape(len(data), math.prod(data.values.shape[1:])), dimensions)]}
     if isinstance(data, np.ndarray | np.generic):
         return {"datacubes": [_datacube(np.asanyarray(data).reshape(-1), [_dimension(PIXEL, None)])]}
     return {"structured_data_list": [{"data": data, "description": "data", "type": type(data).__name__}]}
