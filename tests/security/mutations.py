@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -551,6 +552,8 @@ def tried(mutation: Mutation, folder: Path) -> str:
             _write(file, before)
     if status is None:
         return "failed (it goes on for ever)" if mutation.endless else f"NO END within {SECONDS:g} s"
+    if status == os.EX_SOFTWARE and "MemoryError" in output and mutation.endless:
+        return "failed (it takes all memory)"
     if status < 0 and mutation.endless:
         return f"failed (ended by signal {-status})"
     if status == 1 and re.search(r"\b\d+ (failed|error)", output):
@@ -583,7 +586,15 @@ def _run(mutation: Mutation, folder: Path) -> tuple[int | None, str]:
             os.execve(
                 sys.executable, [sys.executable, "-m", "pytest", *options], _ENVIRONMENT | {"PYTHONPATH": str(folder)}
             )
-        os._exit(int(import_module("pytest").main(options)))
+        status = os.EX_SOFTWARE
+        try:
+            status = int(import_module("pytest").main(options))
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)  # what encloses this belongs to the other process
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         done, status = os.waitpid(pid, os.WNOHANG)
