@@ -211,7 +211,8 @@ def collection_bands(collection: Mapping[str, Any], items: Iterable[Item] = ()) 
         seen.add(said)
         for band in item_bands(item).values():
             _, offset = linear(band, item)
-            note(replace(band, offset=offset if offset or band.offset is not None else None))
+            known_offset = offset if offset or band.offset is not None else None
+            note(band if known_offset == band.offset else replace(band, offset=known_offset))
     named = [str(name) for name in _dimension_values(collection)]
     order = [*named, *summarised, *known]
     chosen = [name for name in dict.fromkeys(order) if name in named or not (name in known and known[name].aside)]
@@ -231,12 +232,11 @@ def _dimension_values(collection: Mapping[str, Any]) -> list[Any]:
 
 def _fill(band: AssetBand, other: AssetBand) -> AssetBand:
     """`band` with what it does not say taken from `other`."""
-    values = {name: getattr(band, name) for name in band.__dataclass_fields__}
-    for name, value in values.items():
-        if value is None:
-            values[name] = getattr(other, name)
-    values["aside"] = band.aside and other.aside
-    return AssetBand(**values)
+    said, more = vars(band), vars(other)
+    added = {name: more[name] for name, value in said.items() if value is None and more[name] is not None}
+    if band.aside and not other.aside:
+        added["aside"] = False
+    return replace(band, **added) if added else band
 
 
 def pick_bands(names: Sequence[str], available: Mapping[str, AssetBand]) -> list[str]:

@@ -62,10 +62,23 @@ def _crs(code: int | str) -> CRS:
     return read_crs(code)
 
 
+class _System:
+    """A reference system to look things up by: hashing a CRS writes all of its text each time."""
+
+    def __init__(self, crs: CRS) -> None:
+        self.crs = crs
+
+    def __hash__(self) -> int:
+        return hash(str(self.crs))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _System) and self.crs == other.crs
+
+
 @lru_cache(maxsize=1024)
-def _grid(shape: tuple[int, int], transform: tuple[float, ...], crs: CRS) -> GeoBox:
+def _grid(shape: tuple[int, int], transform: tuple[float, ...], system: _System) -> GeoBox:
     """A grid; one object for all that are the same, which are many."""
-    return GeoBox(shape, Affine(*transform), crs)
+    return GeoBox(shape, Affine(*transform), system.crs)
 
 
 def asset_grid(item: Item, asset: Mapping[str, Any]) -> GeoBox | None:
@@ -74,7 +87,7 @@ def asset_grid(item: Item, asset: Mapping[str, Any]) -> GeoBox | None:
     for members in (asset, item.properties):
         transform, shape = members.get("proj:transform"), members.get("proj:shape")
         if transform and shape and crs is not None:
-            return _grid((int(shape[0]), int(shape[1])), tuple(float(v) for v in transform[:6]), crs)
+            return _grid((int(shape[0]), int(shape[1])), tuple(float(v) for v in transform[:6]), _System(crs))
         if transform or shape:
             return None
     return None

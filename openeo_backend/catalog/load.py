@@ -156,6 +156,8 @@ class Assembler:
                 crs = layer.crs or crs_of(self._probe(layer).grid)
                 found.setdefault(id(crs), (crs, []))[1].append(item.footprint)
                 break
+        if len(found) == 1:
+            return next(crs for crs, _ in found.values())
         footprints: dict[CRS, list[BaseGeometry]] = {}
         for crs, parts in found.values():
             footprints.setdefault(crs, []).extend(parts)

@@ -119,9 +119,10 @@ class ApiSource:
         return self._documents.read(address).get("properties") if address else None
 
     def items(self, id: str, query: ItemQuery) -> list[Item]:
-        body = self._body(id, query)
-        asked = json.dumps([body, query.most], sort_keys=True)
-        found = self._searches.get(asked, lambda: self._find(id, body, query))
+        area = None if query.area is None else shapely.to_wkb(query.area, hex=True)
+        ends = [None if end is None else str(end) for end in (query.interval.start, query.interval.end)]
+        asked = json.dumps([id, area, ends, query.filter, query.most], sort_keys=True)
+        found = self._searches.get(asked, lambda: self._find(id, self._body(id, query), query))
         for message in found.told:
             query.tell(message)
         return list(found.items)

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from xarray.indexes import PandasIndex
 
@@ -42,8 +43,8 @@ def labelled(
 
 def _coordinate(name: str, labels: np.ndarray) -> tuple[xr.Variable, Any]:
     """A coordinate with its index."""
-    if labels.dtype.kind not in "iufMU":
+    if labels.dtype.kind not in "iufMU" or labels.dtype == "float16":
         fresh = xr.Coordinates({name: (name, labels)})
         return fresh.variables[name], fresh.xindexes[name]
-    index = PandasIndex(labels, name, coord_dtype=labels.dtype)
+    index = PandasIndex(pd.Index(labels, name=name), name, coord_dtype=labels.dtype)
     return index.create_variables()[name], index

@@ -89,7 +89,7 @@ def need(graph: Graph, keys: Sequence[Hashable]) -> Need:
     """What computing keys of a (fused) graph takes, found by going through its tasks in Dask's order."""
     if len(graph) > MOST_TASKS:
         return Need(0, 0)
-    places: Mapping[Any, int] = order(cast(Any, dict(graph)))
+    places: Mapping[Any, int] = order(cast(Any, dict(graph))) if len(graph) > 1 else dict.fromkeys(graph, 0)
     uses: Counter[Hashable] = Counter(one for node in graph.values() for one in set(node.dependencies))
     uses.update(keys)
     sure, guessed = _Held(guess=False), _Held(guess=True)

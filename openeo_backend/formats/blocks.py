@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -43,6 +44,9 @@ BUDGET = 256 * 2**20
 
 #: Streams of a single window that compute at the same time; one within another needs a thread of its own.
 _MOST_STREAMS = 64
+
+#: Most bytes that computing an only window takes where the caller's thread does that.
+SMALL = 16 * 2**20
 
 #: Seconds after which progress within windows is told.
 TELL_SECONDS = 1.0
@@ -98,6 +102,13 @@ def stream(
     if source.shared is not None and not by_rows:
         windows = [windows[number] for number in source.shared.order()]
     threads = source.fit(threads, windows, budget)
+    if source.is_small:
+        share = _Told(progress)
+        with share.told():
+            parts = list(source.finish(windows[0], finish, share))
+        yield from parts
+        progress(1, 1)
+        return
 
     def compute(place: tuple[slice, ...], share: Share, found: SimpleQueue[Block[T] | None]) -> None:
         try:
@@ -129,6 +140,20 @@ def stream(
             for _, _, future in pending:
                 future.cancel()
             wait_for([future for _, _, future in pending])
+
+
+class _Told(Share):
+    """Of an only window that the caller's thread computes: `progress` is told there, every second at most."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress, self._since = progress, time.monotonic()
+
+    def tell(self, part: float) -> None:
+        super().tell(part)
+        if time.monotonic() - self._since >= TELL_SECONDS:
+            self._since = time.monotonic()
+            self._progress(self.value, 1)
 
 
 def _taken(found: SimpleQueue[Block[T] | None], tell: Callable[[], None]) -> Iterator[Block[T]]:
@@ -176,7 +201,7 @@ class _Source:
     def __init__(
         self, array: Any, windows: Sequence[tuple[slice, ...]], threads: int, kept: int, apart: Sequence[int] = ()
     ) -> None:
-        self.array, self.inner = array, threads
+        self.array, self.inner, self.is_single, self.is_small = array, threads, False, False
         self.lazy = isinstance(array, da.Array)
         self.shared: Shared | None = None
         if self.lazy:
@@ -186,7 +211,7 @@ class _Source:
             scheduler = dask.config.get("scheduler", None)
             parted = self._parted(windows, frozenset(apart)) if apart and not callable(scheduler) else {}
             chained = self.chained | parted
-            single = sum(map(_works, chained.values())) == 1
+            single = self.is_single = sum(map(_works, chained.values())) == 1
             self.graph = chained if single else dict(optimize(chained, keys))
             if single or sum(map(_works, self.graph.values())) == 1:
                 self.inner = 1
@@ -208,6 +233,8 @@ class _Source:
         keys = self._keys(largest[len(largest) // 2])[1]  # in the middle, where most is needed
         found = memory.need(cull(self.chained, keys)[0], keys)
         memory.refuse_larger(found)
+        most = max(found.likely, max(sizes) * self.array.dtype.itemsize)
+        self.is_small = len(windows) == 1 and self.is_single and most <= SMALL
         if self.inner > 1:
             self.inner = 1 + memory.fitting(found.task, self.inner - 1, held + found.likely)
             self.get = partial(get_threaded, num_workers=self.inner)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,7 +14,7 @@ from openeo_backend.errors import OpenEOError
 from openeo_backend.observe import logs
 from openeo_backend.run.engine import Engine
 from openeo_backend.run.execute import execute
-from openeo_backend.run.request import Outcome, RunRequest
+from openeo_backend.run.request import Event, Outcome, RunRequest
 from openeo_backend.sandbox.child import Emit
 from openeo_backend.settings import Settings, SettingsError
 
@@ -26,23 +25,27 @@ OPEN_SECONDS, AGAIN_SECONDS = 20.0, 1.0
 
 
 def work(payload: Mapping[str, Any], emit: Emit, open_results: OpenResults | None = None) -> dict[str, Any]:
-    """Evaluate `payload["request"]` under `payload["settings"]`; the outcome as JSON.
+    """Evaluate `payload["request"]` under `payload["settings"]` (a text); the outcome as JSON.
 
     :param open_results: makes the results of jobs loadable; without it there are none.
     """
     request = RunRequest.from_json(payload["request"])
     try:
-        engine = _engine(json.dumps(payload["settings"]), open_results)
+        engine = _engine(payload["settings"], open_results)
     except OpenEOError as error:
         return Outcome(error={**error.json(), "status": error.status}).json()
-    outcome = execute(request, engine, lambda event: emit({"kind": event.kind, "data": event.data}))
+
+    def report(event: Event) -> None:
+        emit({"kind": event.kind, "data": event.data, "later": event.kind in ("log", "progress")})
+
+    outcome = execute(request, engine, report)
     return outcome.json()
 
 
 def prepare(payload: Mapping[str, Any], emit: Emit, open_results: OpenResults | None = None) -> dict[str, Any]:
     """Open what :func:`work` will need under the same settings."""
     with suppress(OpenEOError):  # the work tells
-        _engine(json.dumps(payload["settings"]), open_results)
+        _engine(payload["settings"], open_results)
     # what it has now stays: looking for garbage in the catalogs takes longer than a small request
     gc.collect()
     gc.freeze()

@@ -35,7 +35,7 @@ class ChildRunner:
         self._target = target
         self._server = server
         self._pool: Pool | None = None
-        self._told = settings.model_dump(mode="json")
+        self._told = settings.model_dump_json()
         if ready:
             prepare = target.partition(":")[0] + ":prepare", {"settings": self._told}
             self._pool = Pool(server or own(), prepare, ready)

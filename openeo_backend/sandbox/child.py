@@ -27,6 +27,8 @@ from openeo_backend.sandbox.forkserver import Forks, own, pair, serve
 
 #: How often a waiting parent looks at cancellation and the deadline, in seconds.
 TICK = 0.25
+#: Seconds from the start of a piece of work for which events that may wait are held.
+HOLD_SECONDS = 0.1
 #: How much children give way to the processes that answer requests.
 NICENESS = 5
 #: How often starting a child is tried.
@@ -147,10 +149,11 @@ class Child:
                 message = json.loads(self._channel.recv_bytes())
             except (EOFError, OSError):
                 return Ending("died", exit_code=self._exit_status(), memory_mb=peak)
+            for event in message["events"]:
+                on_event(event)
             if "answer" in message:
                 self._is_idle = True
                 return Ending("done", answer=message["answer"], memory_mb=peak)
-            on_event(message["event"])
 
     def is_alive(self) -> bool:
         """Whether it is there and waits for work."""
@@ -208,17 +211,39 @@ def live(end: socket.socket) -> None:
     channel = Connection(end.detach())
     tasks: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_listen, args=(channel, tasks), daemon=True).start()
-    lock = threading.Lock()
-
-    def send(message: Mapping[str, Any]) -> None:
-        with lock:
-            channel.send_bytes(json.dumps(message).encode())
-
     while True:
         task = json.loads(tasks.get())
         module, _, name = task["target"].partition(":")
         target: Target = getattr(import_module(module), name)
-        send({"answer": target(task["payload"], lambda event: send({"event": event}))})
+        post = _Post(channel)
+        post.answer(target(task["payload"], post.tell))
+
+
+class _Post:
+    """Tells the parent about one piece of work. Each message interrupts the work: who waits for it wants the processor.
+
+    What may come later, of the first moments, goes with what follows.
+    """
+
+    def __init__(self, channel: Connection) -> None:
+        self._channel, self._lock = channel, threading.Lock()
+        self._held: list[Mapping[str, Any]] = []
+        self._until = time.monotonic() + HOLD_SECONDS
+
+    def tell(self, event: Mapping[str, Any]) -> None:
+        """Send an event; one that is marked as `later` may wait for others."""
+        with self._lock:
+            self._held.append(event)
+            if not event.get("later") or time.monotonic() >= self._until:
+                self._send({"events": self._held})
+                self._held = []
+
+    def answer(self, answer: Mapping[str, Any]) -> None:
+        with self._lock:
+            self._send({"events": self._held, "answer": answer})
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        self._channel.send_bytes(json.dumps(message).encode())
 
 
 def main(preload: str) -> None:

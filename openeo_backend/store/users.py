@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from openeo_backend.store.database import Database, StoreError
@@ -23,6 +23,10 @@ from openeo_backend.store.types import now
 COST, BLOCK, PARALLEL = 2**14, 8, 1
 
 NAME = re.compile(r"\w[\w.\-]{0,63}", re.ASCII)
+
+
+#: Every request asks this: building the query would take as long as answering it.
+_OF_TOKEN = select(users).join(tokens).where(tokens.c.hash == bindparam("digest"), tokens.c.expires > now())
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,8 @@ class Tokens:
 
     def account(self, token: str) -> Account | None:
         """The account a token stands for; None if it is unknown or has expired."""
-        query = select(users).join(tokens).where(tokens.c.hash == _digest(token), tokens.c.expires > now())
         with self._database.read() as connection:
-            row = connection.execute(query).one_or_none()
+            row = connection.execute(_OF_TOKEN, {"digest": _digest(token)}).one_or_none()
         return None if row is None else _account(row)
 
     def revoke(self, token: str) -> None:

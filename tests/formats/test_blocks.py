@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
@@ -43,6 +44,23 @@ def counted(shape: tuple[int, ...], chunks: tuple, dtype: str = "f4") -> tuple[d
 def as_cube(make_cube: Make, array: da.Array, dims: str) -> Cube:
     stand_in = make_cube(np.broadcast_to(np.zeros((), array.dtype), array.shape), dims)
     return stand_in.patch(data=xr.DataArray(array, dims=stand_in.data.dims, coords=stand_in.data.coords))
+
+
+@pytest.mark.parametrize(("side", "is_small"), [(200, True), (3000, False)])
+def test_an_only_small_window_is_computed_by_who_asks(side: int, is_small: bool) -> None:
+    """A larger one is given to a thread, so that its progress is told meanwhile."""
+    array, _ = counted((1, side, side), (1, side, side))
+    told: list[tuple[float, int]] = []
+    threads: list[int] = []
+
+    def finish(values: np.ndarray, place: tuple[slice, ...]) -> float:
+        threads.append(threading.get_ident())
+        return float(values[0, 7, 9])
+
+    parts = [block.result for block in stream(array, finish, lambda done, planned: told.append((done, planned)))]
+    assert parts == [16.0]
+    assert told[-1] == (1, 1)
+    assert (threads == [threading.get_ident()]) is is_small
 
 
 @pytest.mark.parametrize("format", ["GTiff", "netCDF", "Zarr"])

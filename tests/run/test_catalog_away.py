@@ -21,7 +21,7 @@ def payload(tmp_path: Path) -> dict[str, Any]:
     settings = settings_module.read(overrides={"data_dir": str(tmp_path / "data")})
     folder = tmp_path / "run"
     folder.mkdir()
-    return {"settings": settings.model_dump(mode="json"), "request": RunRequest("r", PROCESS, folder).json()}
+    return {"settings": settings.model_dump_json(), "request": RunRequest("r", PROCESS, folder).json()}
 
 
 def away(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:

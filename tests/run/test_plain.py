@@ -80,7 +80,7 @@ def test_a_child_that_works_twice_opens_the_catalogs_once(
     opened: list[Any] = []
     read = Engine.open.__func__  # type: ignore[attr-defined]
     monkeypatch.setattr(Engine, "open", classmethod(lambda cls, *given: opened.append(1) or read(cls, *given)))
-    given = {"settings": settings.model_dump(mode="json")}
+    given = {"settings": settings.model_dump_json()}
     prepare(given, lambda event: None)
     for number in range(2):
         folder = tmp_path / str(number)

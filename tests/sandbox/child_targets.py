@@ -24,6 +24,15 @@ def kill_itself(payload: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
     return {}
 
 
+def tell_some_later(payload: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
+    """Numbers that may wait, one that may not, and others that may; then it ends as it is told."""
+    for number in range(6):
+        emit({"number": number, "later": number != 2})
+    if payload["dies"]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
 def crash(payload: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
     raise RuntimeError("a crash")
 

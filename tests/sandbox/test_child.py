@@ -55,6 +55,14 @@ def test_a_child_answers_and_tells_its_news_in_order() -> None:
     assert [event["number"] for event in events] == list(range(100))
 
 
+@pytest.mark.parametrize(("dies", "told"), [(False, [0, 1, 2, 3, 4, 5]), (True, [0, 1, 2])])
+def test_news_that_may_wait_come_with_others_in_order(dies: bool, told: list[int]) -> None:
+    events: list[Any] = []
+    ending = run_child("child_targets:tell_some_later", {"dies": dies}, events.append)
+    assert ending.kind == ("died" if dies else "done")
+    assert [event["number"] for event in events] == told
+
+
 def test_a_killed_child_ends_only_itself() -> None:
     events: list[Any] = []
     ending = run_child("child_targets:kill_itself", {}, events.append)
