@@ -103,9 +103,9 @@ def stream(
         windows = [windows[number] for number in source.shared.order()]
     threads = source.fit(threads, windows, budget)
     if source.is_small:
-        share = _Told(progress)
-        with share.told():
-            parts = list(source.finish(windows[0], finish, share))
+        whole = _Told(progress)
+        with whole.told():
+            parts = list(source.finish(windows[0], finish, whole))
         yield from parts
         progress(1, 1)
         return
