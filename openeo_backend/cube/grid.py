@@ -18,7 +18,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from pyproj.exceptions import ProjError
 
-from openeo_backend.cube.bounds import MOST_LABELS, refuse_many
+from openeo_backend.cube.bounds import refuse_large
 from openeo_backend.cube.cube import Cube
 from openeo_backend.cube.dimension import Dimension
 from openeo_backend.cube.extent import Area, parse_crs
@@ -241,7 +241,7 @@ def align_grid(
     """
     width, height = resolution
     columns, rows = (bounds.right - bounds.left) / width, (bounds.top - bounds.bottom) / height
-    refuse_many(max(columns, rows), MOST_LABELS, "columns or rows")
+    refuse_large({"columns": columns, "rows": rows}, "A grid of this resolution")
     columns, rows = (max(1, math.ceil(count - TOLERANCE)) for count in (columns, rows))
     left = bounds.left if align.endswith("left") else bounds.right - columns * width
     top = bounds.top if align.startswith("upper") else bounds.bottom + rows * height

@@ -221,7 +221,9 @@ def _is_view(node: Any, made: Shape | None, known: Mapping[Hashable, Shape | Non
 def _part(node: Any, known: Mapping[Hashable, Shape | None]) -> Shape | None:
     """The shape of a part of an array."""
     base, index = (_taken(node, known)[0] if node.args else None), node.args[1] if len(node.args) > 1 else None
-    if base is None or not isinstance(index, tuple) or not all(isinstance(part, slice) for part in index):
+    if base is None or base.is_guess or not isinstance(index, tuple):
+        return None
+    if not all(isinstance(part, slice) for part in index):
         return None
     cut = tuple(len(range(*part.indices(size))) for part, size in zip(index, base.shape, strict=False))
     return Shape((*cut, *base.shape[len(cut) :]), base.dtype)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from explore import explore
+from limited import Stopped, limited
 from random_graphs import Maker
 
 from openeo_backend.errors import OpenEOError
@@ -34,35 +31,8 @@ FORM = {
     "Internal",
 }
 
-#: Seconds of the processor for looking at a graph, and of the clock for running it (requests are stopped, too).
-LOOKING, RUNNING = 1.0, 20
-
-#: Memory for running a graph, besides what the tests have.
-MEMORY = 4 * 2**30
-
-
-class Stopped(BaseException):
-    """A run took as long as a request may."""
-
-
-@contextmanager
-def limited() -> Iterator[None]:
-    """What the child of a request has: an end, and a limit on its memory."""
-
-    def stop(*_: object) -> None:
-        raise Stopped
-
-    before = signal.signal(signal.SIGALRM, stop)
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, hard))
-    signal.alarm(RUNNING)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-        signal.signal(signal.SIGALRM, before)
+#: Seconds of the processor for looking at a graph.
+LOOKING = 1.0
 
 
 @pytest.fixture(scope="module")
