@@ -56,15 +56,16 @@ class _Paint:
         if self.scale is not None:
             low, high = self.scale
             planes = (planes.astype("float64") - low) / ((high - low) or 1.0) * highest
+        holed = bool(missing.any())
         if planes.dtype.kind == "f":
-            planes = np.rint(np.nan_to_num(planes, nan=0, posinf=highest, neginf=0))
+            planes = np.rint(np.nan_to_num(planes, nan=0, posinf=highest, neginf=0) if holed else planes)
         channels = planes if planes.dtype == self.dtype else np.clip(planes, 0, highest).astype(self.dtype)
         statistics = []
         for band, absent in zip(channels, missing, strict=True):
-            found = measure(band[~absent], None)
+            found = measure(band[~absent] if holed else band, None)
             found.pixels = band.size
             statistics.append(found)
-        valid = ~missing.all(axis=0)
+        valid = ~missing.all(axis=0) if holed else np.ones(missing.shape[1:], bool)
         if self.colours is not None:
             channels, valid = self._colour(channels[0], valid)
         return PicturePart(image, top, left, channels, valid, statistics)

@@ -6,7 +6,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import SpooledTemporaryFile, TemporaryFile
 from typing import IO, Any
 
 import numpy as np
@@ -19,6 +19,9 @@ from openeo_backend.formats.statistics import Statistics
 from openeo_backend.formats.tiles import TILE_BUDGET
 
 MEDIA_TYPE = "image/png"
+
+#: Bytes of compressed pixels that are held in memory, of all pictures and both forms of each together.
+HELD = 4 * 2**20
 
 #: PNG colour types by number of channels: grey, grey and alpha, RGB, RGBA.
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
@@ -61,14 +64,21 @@ class _Png:
         self.path, self.dtype = path, dtype
         self.channels, self.height, self.width = shape
         self.pictures = pictures
-        self.plain: _Idat | None = _Idat(path.parent, self.width * self.channels * dtype.itemsize)
-        self.masked = _Idat(path.parent, self.width * (self.channels + 1) * dtype.itemsize) if alpha else None
+        held = HELD // (2 * pictures)
+        self.plain: _Idat | None = _Idat(path.parent, self.width * self.channels * dtype.itemsize, held)
+        self.masked = _Idat(path.parent, self.width * (self.channels + 1) * dtype.itemsize, held) if alpha else None
         self.strip: np.ndarray | None = None
         self.missing = 0
 
     def add(self, part: PicturePart) -> None:
         """Takes a window; windows come row by row, all of one row with the same height."""
         rows, columns = part.valid.shape
+        if (rows, columns) == (self.height, self.width) and self.masked is not None and part.valid.all():
+            self.masked.close()
+            self.masked = None
+        if (rows, columns) == (self.height, self.width) and self.masked is None and self.plain is not None:
+            self.plain.add(self._stored(np.moveaxis(part.channels, 0, -1)))
+            return
         if self.strip is None:
             self.strip = self._allocate(rows)
             self.missing = rows * self.width
@@ -89,7 +99,7 @@ class _Png:
             return np.memmap(file, self.dtype, "w+", shape=shape)
 
     def _encode(self, strip: np.ndarray) -> None:
-        stored = strip.astype(self.dtype.newbyteorder(">"), copy=False)
+        stored = self._stored(strip)
         if len(strip) == self.height and self.masked is not None and strip[..., self.channels].all():
             self.masked.close()
             self.masked = None
@@ -100,6 +110,9 @@ class _Png:
                 self.plain = None
         if self.plain is not None:
             self.plain.add(stored[..., : self.channels])
+
+    def _stored(self, values: np.ndarray) -> np.ndarray:
+        return values.astype(self.dtype.newbyteorder(">"), copy=False)
 
     def finish(self) -> None:
         """Writes the file."""
@@ -117,12 +130,15 @@ class _Png:
 
 
 class _Idat:
-    """The compressed pixels of a PNG in a scratch file: rows as differences to the row above."""
+    """The compressed pixels of a PNG: rows as differences to the row above.
+
+    :param held: bytes above which they are in a scratch file.
+    """
 
     piece = 2**20
 
-    def __init__(self, folder: Path, row_bytes: int) -> None:
-        self.file: IO[bytes] = TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
+    def __init__(self, folder: Path, row_bytes: int, held: int) -> None:
+        self.file: IO[bytes] = SpooledTemporaryFile(held + 1, dir=folder)  # noqa: SIM115 - closed by `close`
         self.squeeze = compressor()
         self.above = np.zeros(row_bytes, "u1")
 
