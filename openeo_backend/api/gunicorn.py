@@ -27,6 +27,7 @@ from openeo_backend.api.patience import Patience, TimedBody
 from openeo_backend.api.sync import STOPPING
 from openeo_backend.api.turns import FairPool
 from openeo_backend.observe import logs
+from openeo_backend.observe.later import later
 from openeo_backend.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ class Server(BaseApplication):
             # Headers of proxies are read by the application, as many as the settings trust.
             "forwarded_allow_ips": "",
             "post_worker_init": _announce_stop,
+            "worker_exit": _finish,
             "control_socket_disable": True,
         }
         for name, value in values.items():
@@ -249,3 +251,8 @@ class Stop:
 
 def _announce_stop(worker: Any) -> None:
     worker.wsgi.extensions[STOPPING] = Stop(lambda: worker.alive)
+
+
+def _finish(server: Any, worker: Any) -> None:
+    """What nobody waited for is done before the process ends."""
+    later().finish(GRACE_SECONDS)

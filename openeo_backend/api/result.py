@@ -49,18 +49,18 @@ def compute() -> Response:
     process, billed, budget = process_of(body), plan_of(body), budget_of(body)
     log_level, chosen = log_level_of(body), options.collect(body)
     remote = backend().engine.pinned()
-    stored, most = Stored(lambda: backend().stored(user.id)), limits_of(backend().settings, user.roles).sync_samples
-    plan, problems = backend().plan(process, user, most, remote, stored)
+    settings = backend().settings
+    stored, allowed = Stored(lambda: backend().stored(user.id)), limits_of(settings, user.roles)
+    plan, problems = backend().plan(process, user, allowed.sync_samples, remote, stored)
     if plan is None:
         raise _told(errors.combine(problems))
     backend().accounts.admit(user, billed, "request", budget)
     slots: Shares = current_app.extensions[SLOTS]
-    with slots.hold(user.id, limits_of(backend().settings, user.roles).sync_slots):
+    with slots.hold(user.id, allowed.sync_slots):
         id = f"s-{uuid.uuid4().hex}"
-        settings = backend().settings
         folder = settings.data_dir / FOLDER / id
         folder.mkdir(parents=True)
-        limits, allowed = settings.limits, limits_of(settings, user.roles)
+        limits = settings.limits
         run = RunRequest(
             id=id,
             process=process,
@@ -140,7 +140,11 @@ def _run(run: RunRequest, user: User, plan: str, budget: float | None) -> tuple[
     if entry := accounts.entry(ended):
         journal.add(entry)
     entries = journal.close(outcome)
-    backend().store.requests.add(user.id, run.id, run.log_level, entries, lambda c: accounts.file(c, ended))
+    requests = backend().store.requests
+    if ended.payer is None:
+        requests.add_soon(user.id, run.id, run.log_level, entries)
+    else:  # no answer without its report
+        requests.add(user.id, run.id, run.log_level, entries, lambda c: accounts.file(c, ended))
     return outcome, accounts.costs(ended)
 
 

@@ -36,6 +36,8 @@ _COMPUTING = (
     "zonal",
 )
 
+_MODULES = frozenset(f"openeo_backend.processes.{name}" for name in _COMPUTING)
+
 
 def is_plain(graph: Graph, engine: Engine) -> bool:
     """Whether a graph only loads collections that the operator published and computes with processes of ours.
@@ -43,14 +45,13 @@ def is_plain(graph: Graph, engine: Engine) -> bool:
     All else is for a process of its own: files at addresses that users name, what users wrote or published, models,
     code of others, and what changes something elsewhere.
     """
-    computing = {f"openeo_backend.processes.{name}" for name in _COMPUTING}
     graphs = [graph]
     while graphs:
         for node in graphs.pop():
             if node.process == "load_collection":
                 if not engine.catalog.is_of_operator(node.arguments.get("id")):
                     return False
-            elif engine.processes[node.process].implementation.__module__ not in computing:
+            elif engine.processes[node.process].implementation.__module__ not in _MODULES:
                 return False
             graphs += [reference for reference in node.references() if isinstance(reference, Graph)]
     return True

@@ -20,6 +20,8 @@ OLDEST = 600.0
 MOST_USES = 1000
 #: MB that a resting child may hold; one that holds more is replaced.
 MOST_MB = 700.0
+#: Seconds for which a child that was small enough counts as such: small requests would spend more on looking.
+MEMORY_SECONDS = 1.0
 #: Seconds between two looks for children that are too old or have died.
 LOOK_SECONDS = 30.0
 
@@ -32,6 +34,15 @@ class Ready:
     is_prepared: bool = False
     born: float = field(default_factory=time.monotonic)
     uses: int = 0
+    looked: float = 0.0
+    """When its memory was looked at last."""
+
+    def is_small(self) -> bool:
+        """Whether it holds no more memory than a resting child may, as it was in the last second."""
+        if time.monotonic() - self.looked < MEMORY_SECONDS:
+            return True
+        self.looked = time.monotonic()
+        return memory_of(self.child.pid) < MOST_MB
 
     def is_good(self) -> bool:
         """Whether it may be given work."""
@@ -124,7 +135,7 @@ class Pool:
 
     def _return(self, ready: Ready, goes_on: bool) -> None:
         ready.uses += 1
-        keep = goes_on and ready.is_good() and memory_of(ready.child.pid) < MOST_MB
+        keep = goes_on and ready.is_good() and ready.is_small()
         with self._lock:
             self._busy -= 1
             keep = keep and not self._closed and sum(other.uses > 0 for other in self._resting) < self._size
@@ -132,7 +143,8 @@ class Pool:
                 self._resting.append(ready)
         if not keep:
             ready.child.end()
-        self._wanted.set()
+        if self._lacks():
+            self._wanted.set()
 
     def _keep(self) -> None:
         """Replace what has gone, until the pool is closed."""
@@ -147,7 +159,7 @@ class Pool:
 
     def _clear(self) -> None:
         with self._lock:
-            gone = [ready for ready in self._resting if not ready.is_good()]
+            gone = [ready for ready in self._resting if not (ready.is_good() and ready.is_small())]
             self._resting = [ready for ready in self._resting if ready not in gone]
         for ready in gone:
             ready.child.end()

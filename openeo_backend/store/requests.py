@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from openeo_backend.errors import OpenEOError
+from openeo_backend.observe.later import later
 from openeo_backend.store import logs
 from openeo_backend.store.database import Database
 from openeo_backend.store.logs import Entry, LogPage
 from openeo_backend.store.schema import request_logs, requests
 from openeo_backend.store.types import now
+
+#: Building it each time would take as long as writing a row.
+_ADDED = insert(requests).values(created=now())
 
 
 class Requests:
@@ -19,6 +25,34 @@ class Requests:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._lock, self._writing = threading.Lock(), threading.Lock()
+        self._waiting: list[tuple[dict[str, Any], list[Entry]]] = []
+
+    def add_soon(self, user: str, id: str, log_level: str, entries: Iterable[Entry] = ()) -> None:
+        """Remember a request as :meth:`add` does, but a moment later, together with others.
+
+        Whoever asks this object meanwhile is told of it. On PostgreSQL, where others may ask elsewhere, it is at once.
+        """
+        if not self._database.is_sqlite:
+            self.add(user, id, log_level, entries)
+            return
+        values, kept = _values(user, id, log_level, entries)
+        with self._lock:
+            self._waiting.append((values, kept))
+            is_first = len(self._waiting) == 1
+        if is_first:
+            later().do(self.flush)
+
+    def flush(self) -> None:
+        """Write what waits to be written."""
+        with self._writing:
+            with self._lock:
+                waiting, self._waiting = self._waiting, []
+            if waiting:
+                with self._database.write() as connection:
+                    connection.execute(_ADDED, [values for values, _ in waiting])
+                    for values, kept in waiting:
+                        logs.append(connection, request_logs, values["id"], len(kept), kept)
 
     def add(
         self,
@@ -32,16 +66,15 @@ class Requests:
 
         :param close: called in the same transaction.
         """
-        kept = logs.keep(entries, log_level)
+        values, kept = _values(user, id, log_level, entries)
         with self._database.write() as connection:
-            connection.execute(
-                insert(requests).values(id=id, user_id=user, log_level=log_level, log_count=len(kept), created=now())
-            )
+            connection.execute(_ADDED, values)
             logs.append(connection, request_logs, id, len(kept), kept)
             close(connection)
 
     def log(self, user: str, id: str, entries: Iterable[Entry]) -> None:
         """Add log entries; those below the level of the request are dropped."""
+        self.flush()
         wanted = list(entries)
         mine = (requests.c.id == id) & (requests.c.user_id == user)
         with self._database.write() as connection:
@@ -60,6 +93,7 @@ class Requests:
 
         :raises OpenEOError: NotFound.
         """
+        self.flush()
         mine = (requests.c.id == id) & (requests.c.user_id == user)
         with self._database.read() as connection:
             own = connection.execute(select(requests.c.log_level).where(mine)).scalar_one_or_none()
@@ -73,3 +107,9 @@ class Requests:
         """Forget requests older than `days`."""
         with self._database.write() as connection:
             connection.execute(delete(requests).where(requests.c.created < now() - days * 86_400))
+
+
+def _values(user: str, id: str, log_level: str, entries: Iterable[Entry]) -> tuple[dict[str, Any], list[Entry]]:
+    """The row of a request, and the log entries that are kept."""
+    kept = logs.keep(entries, log_level)
+    return {"id": id, "user_id": user, "log_level": log_level, "log_count": len(kept)}, kept

@@ -45,4 +45,7 @@ class Store:
             connection.execute(text("SELECT 1"))
 
     def close(self) -> None:
-        self.database.close()
+        try:
+            self.requests.flush()
+        finally:
+            self.database.close()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from openeo_backend.errors import OpenEOError
+from openeo_backend.observe.later import later
 from openeo_backend.store.store import Store
 
 PROCESS: dict[str, Any] = {"process_graph": {"a": {"process_id": "add", "arguments": {"x": 1, "y": 2}, "result": True}}}
@@ -145,6 +146,25 @@ def test_a_new_run_begins_a_new_log_whose_ids_go_on(store: Store) -> None:
     assert [entry["message"] for entry in after.entries] == ["new"]
     _, everything = store.jobs.logs("ada", id, None, "debug")
     assert everything.entries == after.entries
+
+
+def test_logs_of_requests_that_are_written_soon_are_there_at_once(store: Store) -> None:
+    for number in range(3):
+        entries = [{"level": "debug", "message": "no"}, {"level": "info", "message": f"of {number}"}]
+        store.requests.add_soon("ada", f"s-{number}", "info", entries)
+    for number in range(3):
+        _, page = store.requests.logs("ada", f"s-{number}", None, "debug", None)
+        assert [entry["message"] for entry in page.entries] == [f"of {number}"]
+    with pytest.raises(OpenEOError, match="s-1"):
+        store.requests.logs("bob", "s-1", None, "debug", None)
+
+
+def test_logs_of_requests_that_nobody_asks_for_are_written(store: Store, migrated_url: str) -> None:
+    store.requests.add_soon("ada", "s-1", "info", [{"message": "a"}])
+    assert later().finish(10)
+    other = Store.open(migrated_url)
+    assert [entry["message"] for entry in other.requests.logs("ada", "s-1", None, "info", None)[1].entries] == ["a"]
+    other.close()
 
 
 def test_logs_of_synchronous_requests_are_their_users(store: Store) -> None:
