@@ -138,7 +138,7 @@ class _Idat:
     piece = 2**20
 
     def __init__(self, folder: Path, row_bytes: int, held: int) -> None:
-        self.file = SpooledTemporaryFile(max_size=held + 1, mode="w+b", dir=folder)  # noqa: SIM115 - closed by `close`
+        self.file = SpooledTemporaryFile(held + 1, "w+b", dir=str(folder))  # noqa: SIM115 - closed by `close`
         self.squeeze = compressor()
         self.above = np.zeros(row_bytes, "u1")
 
