@@ -146,6 +146,11 @@ class Handles:
                     self._opening.pop(address, None)
             return found
 
+    def opened(self, address: str) -> Raster | None:
+        """The raster file at an address that is open for all threads; None where it is not."""
+        with self._lock:
+            return self._known(address)[1]
+
     def _known(self, address: str) -> tuple[bool, Raster | None]:
         """Whether it is known how to read an address, and the file if it may be read by all threads."""
         if address not in self._shared:

@@ -87,6 +87,10 @@ class Raster:
         """Whether the file is still the one that was opened, as far as that is known."""
         return self.tiles is None or self.tiles.source.is_current()
 
+    def is_unpacked(self, index: int, window: tuple[slice, slice]) -> bool:
+        """Whether reading a window takes nothing but copying pixels that are here."""
+        return self.tiles is not None and self.tiles.are_unpacked(index - 1, window)
+
     def fetch(
         self, index: int, window: tuple[slice, slice], submit: Callable[[Callable[[], None]], object]
     ) -> Callable[[], None]:

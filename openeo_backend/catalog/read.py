@@ -92,9 +92,18 @@ class BlockReader:
 
     def _ahead(self, planes: Sequence[Sequence[Layer]], block: _Block) -> ReadAhead:
         """Fetches what the planes of a block need from elsewhere."""
-        remote = [[layer for layer in layers if _is_ranged(layer)] for layers in planes]
+        remote = [[each for each in layers if _is_ranged(each) and not self._is_here(each, block)] for layers in planes]
         jobs = [partial(self._fetch, layers, block) for layers in remote] if any(remote) else []
         return self.handles.ahead(jobs, math.prod(block.grid.shape) * self.dtype.itemsize)
+
+    def _is_here(self, layer: Layer, block: _Block) -> bool:
+        """Whether what a block needs of a layer was fetched and unpacked before."""
+        file = self.handles.opened(layer.address)
+        try:
+            match = self._match(file, layer, block) if file is not None else None
+        except OpenEOError:  # told when it is read
+            return False
+        return file is not None and match is not None and file.is_unpacked(layer.index, match.window)
 
     def _fetch(self, layers: Sequence[Layer], block: _Block) -> Callable[[], None]:
         """Have the bytes of layers here that a block needs.

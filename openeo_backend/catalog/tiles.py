@@ -111,6 +111,11 @@ class Unpacked:
                 self._rows = None
         return self.values
 
+    def reaches(self, until: int) -> bool:
+        """Whether the rows before one are there."""
+        rows = self._rows
+        return rows is None or rows.read >= until
+
 
 class _Entry:
     """A tile that is unpacked by those who have its lock."""
@@ -152,6 +157,13 @@ class Cache:
             if not entry.size:
                 self._count(key, entry, entry.tile.nbytes)
             return values
+
+    def reaches(self, key: object, rows: int) -> bool:
+        """Whether the first rows of a tile are there."""
+        with self._lock:
+            entry = self._kept.get(key)
+        tile = None if entry is None else entry.tile
+        return tile is not None and tile.reaches(rows)
 
     def has(self, key: object) -> bool:
         """Whether a tile is there or being made."""
@@ -216,6 +228,15 @@ class Tiles:
             except (Damaged, OSError) as error:
                 place = f"row {tile[0].start} and column {tile[1].start}"
                 raise RasterioIOError(f"the tile that begins at {place} cannot be read: {error}") from error
+
+    def are_unpacked(self, band: int, window: Window) -> bool:
+        """Whether all tiles that a window of a band cuts are kept, as far as it needs them."""
+        return all(
+            _shared().reaches(
+                (self._key, self.layout.number(band, row, column)), _within(_both(tile, window), tile)[0].stop
+            )
+            for row, column, tile in self._tiles(window)
+        )
 
     def unpack(self, band: int, window: Window) -> None:
         """Have the tiles unpacked that are kept, as far as a window of a band needs them. What fails, reading tells."""

@@ -125,6 +125,23 @@ def test_nothing_is_kept_after_a_block(serve: Serve) -> None:
     assert handles._room.take(ranges._WAITING)
 
 
+def test_what_is_unpacked_needs_no_other_thread(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window of one tile, the part of it that was wanted before, a larger part, and another tile."""
+    server = serve()
+    handles = Handles(_door(server), keeps=True)
+    reader = _reader(handles, _dates(server)[:1])
+    submitted: list[object] = []
+    submit = handles.submit
+    monkeypatch.setattr(handles, "submit", lambda job: submitted.append(job) or submit(job))
+    values, counts = _values(0), []
+    for rows, columns in [((0, 60), (0, 50)), ((9, 60), (20, 90)), ((0, 61), (0, 50)), ((0, 60), (TILE, TILE + 9))]:
+        place = slice(*rows), slice(*columns)
+        np.testing.assert_array_equal(_block(reader, *place)[0, 0], values[place])
+        counts.append(bool(submitted))
+        submitted.clear()
+    assert counts == [True, False, True, True]
+
+
 def test_without_room_bytes_are_read_when_they_are_needed(serve: Serve) -> None:
     server = serve()
     handles = Handles(_door(server))
