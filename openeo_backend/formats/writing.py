@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any
 
 from openeo_backend.cube.cube import Cube
@@ -50,11 +52,24 @@ def write_result(
     folder.mkdir(parents=True, exist_ok=True)
     prefix = chosen.pop("filename_prefix", None)
     # Files are written aside and moved: no name of an earlier result is overwritten, no failure leaves a half file.
-    with TemporaryDirectory(dir=folder, prefix=".writing-") as aside:
-        assets = format.write(value, Path(aside), slug(str(prefix or stem)), chosen, progress)
+    with _aside(folder) as aside:
+        assets = format.write(value, aside, slug(str(prefix or stem)), chosen, progress)
         if not chosen.get("scale") and not chosen.get("colormap"):
             _warn_of_black(format, assets, warn)
         return [_move(asset, folder) for asset in assets]
+
+
+@contextmanager
+def _aside(folder: Path) -> Iterator[Path]:
+    """A folder that is there meanwhile; it is left empty where all goes well."""
+    made = Path(mkdtemp(dir=folder, prefix=".writing-"))
+    try:
+        yield made
+    finally:
+        try:
+            made.rmdir()
+        except OSError:
+            rmtree(made, ignore_errors=True)
 
 
 def _warn_of_black(format: Format, assets: Sequence[Asset], warn: Callable[[str], None]) -> None:

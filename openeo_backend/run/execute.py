@@ -102,7 +102,8 @@ def execute(request: RunRequest, engine: Engine, report: Callable[[Event], None]
         unexpected.__cause__ = error
         return _failed(unexpected, meter)
     finally:
-        shutil.rmtree(request.folder / SCRATCH, ignore_errors=True)
+        if (scratch := request.folder / SCRATCH).exists():
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _failed(error: OpenEOError, meter: Meter) -> Outcome:
