@@ -62,7 +62,10 @@ def _merged(cube1: Cube, cube2: Cube, joins: Sequence[Join], resolver: blocks.Fu
         both, resolved = blocks.computed(shared, storages, resolver)
         kept = [resolved, *(storage for side, storage in enumerate(storages, 1) if _covers(joins, side))]
     target = common(kept, _has_holes(joins))
-    first, second = (convert(array, storage, target) for array, storage in zip(arrays, storages, strict=True))
+    first, second = (
+        convert(array, storage, target) if both is None or _covers(joins, side) else array
+        for side, (array, storage) in enumerate(zip(arrays, storages, strict=True), 1)
+    )
     null = target.null if target.nullable else 0
     if both is not None:
         both = convert(both, resolved, target)

@@ -44,9 +44,13 @@ def _is_set(values: np.ndarray) -> np.ndarray:
 
 def _matching(data: Cube, mask: Cube) -> Cube:
     """The mask with its labels in the order of the data; both must have the same, apart from x, y and single bands."""
-    x, y = horizontal(mask)
+    placed = [dimension.name for dimension in horizontal(mask)]
+    if placed != [dimension.name for dimension in horizontal(data)]:
+        raise _incompatible(
+            f"The dimensions x and y of the mask are called {' and '.join(placed)}, those of the data are not."
+        )
     for dimension in mask.dimensions:
-        if dimension.name in (x.name, y.name) or _is_single_band(data, mask, dimension.name):
+        if dimension.name in placed or _is_single_band(data, mask, dimension.name):
             continue
         if not data.has(dimension.name) or data.dimension(dimension.name).type != dimension.type:
             raise _incompatible(f"The mask has a dimension '{dimension.name}' that the data do not have.")

@@ -69,7 +69,7 @@ def values(shape: tuple[int, ...], dtype: np.dtype, kind: str) -> np.ndarray:
         if kind == "infinite":
             found[::2], found[1::4] = np.inf, -np.inf
         elif kind == "huge":
-            found[:] = np.finfo(dtype).max
+            found[:] = np.finfo(dtype).max / 1e8
     elif kind == "missing":
         found[:] = 0
     elif kind == "huge":
