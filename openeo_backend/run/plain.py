@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from openeo_backend.graph.nodes import Graph
-from openeo_backend.run.engine import Engine
+
+if TYPE_CHECKING:
+    from openeo_backend.run.engine import Engine
 
 #: Families of processes that only compute: they run nobody's code, and open nothing that users send or name.
 _COMPUTING = (
