@@ -77,7 +77,7 @@ class Engine:
         :param remote: processes by URL as they were pinned; those used besides are pinned there.
         :param most: most samples that the loads together may read. What is told here is the least they read: it is
             found without searching or opening anything.
-        :param plain_later: how much a plain graph reads is left to its loads, which tell it before they search anything.
+        :param plain_later: how much a plain graph reads is left to its loads, which look at it before they search.
         :param checked: a sound plan was made of it a moment ago: that is not done again. Loads look for themselves.
         """
         inspect: Mapping[str, Inspect] = {**self.constants, "load_collection": self._inspect_load}
