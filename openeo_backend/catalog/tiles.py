@@ -170,6 +170,12 @@ class Cache:
         with self._lock:
             return key in self._kept
 
+    def drop(self, key: object) -> None:
+        """Let go of a tile, of which nobody wants a part any more."""
+        with self._lock:
+            if key in self._kept and self._kept[key].size:
+                self._bytes -= self._kept.pop(key).size
+
     def _forget(self, key: object, entry: _Entry) -> None:
         with self._lock:
             if self._kept.get(key) is entry:
@@ -222,6 +228,8 @@ class Tiles:
             wanted = tile if whole is None else _both(tile, whole)
             try:
                 if part == wanted and bands_together(self.layout) == 1 and (part == tile or not self.keeps):
+                    if part == tile:
+                        _shared().drop((self._key, self.layout.number(band, row, column)))
                     self._put(band, row, column, inner, target)
                 else:
                     target[...] = self._kept(band, row, column, inner[0].stop)[self._plane(band)][inner]

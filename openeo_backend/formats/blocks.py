@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise, product
 from math import prod
-from queue import Empty, SimpleQueue
-from typing import Any, Generic, TypeVar
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
 
 import dask
 import dask.array as da
@@ -32,6 +32,7 @@ from openeo_backend.cube.chain import ByPlanes, Chain, Planes
 from openeo_backend.cube.fusion import fuse
 from openeo_backend.formats.asset import Progress
 from openeo_backend.formats.shared import Shared
+from openeo_backend.formats.waiting import Told, Waiting
 from openeo_backend.observe.share import Share
 
 T = TypeVar("T")
@@ -47,9 +48,6 @@ _MOST_STREAMS = 64
 
 #: Most bytes that computing an only window takes where the caller's thread does that.
 SMALL = 16 * 2**20
-
-#: Seconds after which progress within windows is told.
-TELL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -72,9 +70,10 @@ def stream(
     budget: int = BUDGET,
     kept: int | None = None,
     apart: Sequence[int] = (),
-    by_rows: bool = True,
+    order: Literal["rows", "shared", "squares"] = "rows",
+    folder: Path | None = None,
 ) -> Iterator[Block[T]]:
-    """Computes every chunk of `array` exactly once and yields its windows, row by row of the last two axes.
+    """Computes every chunk of `array` exactly once and yields its windows.
 
     A window holds all other axes whole (so that what their chunks share is computed once) unless that exceeds
     the budget; then they are split at their chunk borders. `finish(values, place)` runs where a window is computed,
@@ -88,41 +87,46 @@ def stream(
     :param array: numpy array or dask array with at least two axes.
     :param kept: bytes of what several windows need up to which it is kept for them; by default a third of the memory
         that is planned with.
-    :param by_rows: whether windows must come row by row; otherwise those that share much follow each other.
     :param apart: axes along which a window may come in parts, of which each is finished before the next is computed.
+    :param order: `rows`: windows come row by row of the last two axes; `shared`: those that share much follow each
+        other; `squares`: likewise, else four that lie in a square do, and four of such squares, and so on.
+    :param folder: where results of windows wait that overtook others; None: in memory.
     """
     threads = threads or memory.threads()
     budget = min(budget, memory.planned() // 4)
     side = _side(array, budget // (threads + 1))
     axes = [_merge(sizes, side) for sizes in _chunks(array)[-2:]]
     others = _split(_chunks(array)[:-2], _area(axes) * array.dtype.itemsize, budget // (threads + 1))
-    windows = [(*rest, y, x) for y, x in product(*axes) for rest in others]
+    places = list(product(*map(enumerate, axes)))
+    if order == "squares":
+        places.sort(key=lambda place: _nested(place[0][0], place[1][0]))
+    windows = [(*rest, y, x) for (_, y), (_, x) in places for rest in others]
     inner = max(threads // max(len(windows), 1), 1)
     source = _Source(array, windows, inner, memory.planned() // 3 if kept is None else kept, apart)
-    if source.shared is not None and not by_rows:
+    if source.shared is not None and order != "rows":
         windows = [windows[number] for number in source.shared.order()]
     threads = source.fit(threads, windows, budget)
     if source.is_small:
-        whole = _Told(progress)
+        whole = Told(progress)
         with whole.told():
             parts = list(source.finish(windows[0], finish, whole))
         yield from parts
         progress(1, 1)
         return
 
-    def compute(place: tuple[slice, ...], share: Share, found: SimpleQueue[Block[T] | None]) -> None:
+    def compute(place: tuple[slice, ...], share: Share, found: Waiting[Block[T]]) -> None:
         try:
             with share.told():
                 for block in source.finish(place, finish, share):
                     found.put(block)
                     del block
         finally:
-            found.put(None)
+            found.end()
 
     def tell() -> None:
         progress(done + sum(share.value for share, _, _ in pending), len(windows))
 
-    done, pending = 0, deque[tuple[Share, SimpleQueue[Block[T] | None], Future[None]]]()
+    done, pending = 0, deque[tuple[Share, Waiting[Block[T]], Future[None]]]()
     largest = max((prod(s.stop - s.start for s in place) * array.dtype.itemsize for place in windows), default=1)
     flight = int(min(max(budget // max(largest, 1), 1), threads + 1))
     with _pool(threads, len(windows)) as pool:
@@ -130,44 +134,21 @@ def stream(
         try:
             while done < len(windows):
                 while len(pending) < flight and (place := next(todo, None)) is not None:
-                    share, found = Share(), SimpleQueue[Block[T] | None]()
+                    share, found = Share(), Waiting[Block[T]](folder)
                     pending.append((share, found, pool.submit(compute, place, share, found)))
-                yield from _taken(pending[0][1], tell)
-                pending.popleft()[2].result()
+                _, found, future = pending[0]
+                yield from found.taken(tell)
+                future.result()
+                found.close()
+                pending.popleft()
                 done += 1
                 progress(done, len(windows))
         finally:
             for _, _, future in pending:
                 future.cancel()
             wait_for([future for _, _, future in pending])
-
-
-class _Told(Share):
-    """Of an only window that the caller's thread computes: `progress` is told there, every second at most."""
-
-    def __init__(self, progress: Progress) -> None:
-        super().__init__()
-        self._progress, self._since = progress, time.monotonic()
-
-    def tell(self, part: float) -> None:
-        super().tell(part)
-        if time.monotonic() - self._since >= TELL_SECONDS:
-            self._since = time.monotonic()
-            self._progress(self.value, 1)
-
-
-def _taken(found: SimpleQueue[Block[T] | None], tell: Callable[[], None]) -> Iterator[Block[T]]:
-    """What is put into a queue until nothing more comes; `tell` is called every second of waiting."""
-    while True:
-        try:
-            block = found.get(timeout=TELL_SECONDS)
-        except Empty:
-            tell()
-            continue
-        if block is None:
-            return
-        yield block
-        del block
+            for _, found, _ in pending:
+                found.close()
 
 
 @contextmanager
@@ -288,10 +269,14 @@ class _Source:
             if not isinstance(values, Planes):
                 yield Block(place, finish(values, place))
                 return
-            for number, plane in enumerate(values):
-                start = place[values.axis].start + number
+            start = place[values.axis].start
+            for plane in values:
                 own = (*place[: values.axis], slice(start, start + 1), *place[values.axis + 1 :])
-                yield Block(own, finish(plane, own))
+                start += 1
+                found = Block(own, finish(plane, own))
+                del plane  # else there were two while the next is computed
+                yield found
+                del found
             return
         indices, keys = self._keys(place)
         graph = dict(cull(self.graph, keys)[0])
@@ -376,6 +361,12 @@ def _starts(sizes: Sequence[int]) -> list[int]:
     for size in sizes:
         starts.append(starts[-1] + int(size))
     return starts
+
+
+def _nested(row: int, column: int) -> int:
+    """The place of a window among all of them, from square to larger square: the bits of both numbers in turns."""
+    bits = range(max(row, column).bit_length())
+    return sum((row >> bit & 1) << 2 * bit + 1 | (column >> bit & 1) << 2 * bit for bit in bits)
 
 
 def _merge(sizes: Sequence[int], largest: int) -> list[slice]:

@@ -71,7 +71,7 @@ def write(value: Any, folder: Path, stem: str, options: Mapping[str, Any], progr
         for index, target in enumerate(targets):
             sheets.setdefault(target.image, []).append(Sheet(index, target, files[index].cutter))
         cut = Cut(sheets, codec, images.storage.nodata)
-        for pieces in images.blocks(progress, cut):
+        for pieces in images.blocks(progress, cut, folder):
             for piece in pieces:
                 files[piece.file].add(piece)
         queue.drain()
@@ -88,7 +88,7 @@ class _Queue:
 
     def put(self, file: _File, tile: Tile) -> None:
         self.pending.append((self.pool.submit(encode, file.codec, tile.values), file, tile))
-        while len(self.pending) > self.limit:
+        while self.pending and (len(self.pending) > self.limit or self.pending[0][0].done()):
             self._store()
 
     def drain(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from math import prod
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import dask.array as da
@@ -106,10 +107,14 @@ class Images:
             return None
         return GeoBox(self.shape[1:], self.transform, self.cube.crs)
 
-    def blocks(self, progress: Progress, handle: Callable[[Part], T]) -> Iterator[T]:
-        """What `handle`, which runs where windows are computed, makes of every image and run of planes in each."""
+    def blocks(self, progress: Progress, handle: Callable[[Part], T], folder: Path) -> Iterator[T]:
+        """What `handle`, which runs where windows are computed, makes of every image and run of planes in each.
+
+        :param folder: where that may wait.
+        """
         finish = _Finish(self.storage, tuple(self.array.shape[1:-2]), handle)
-        for block in stream(self.array, finish, progress, apart=range(self.array.ndim - 2), by_rows=False):
+        apart = range(self.array.ndim - 2)
+        for block in stream(self.array, finish, progress, apart=apart, order="squares", folder=folder):
             yield from block.result
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,9 +87,13 @@ class Layout:
         fill = self.storage.nodata
         return Chunking(self.shape, self.chunks(bands), 0 if fill is None else fill, compress)
 
-    def parts(self, chunking: Chunking, progress: Progress) -> Iterator[Part]:
-        """All windows, computed once, row by row."""
-        for block in stream(self.array, _Finish(self.storage, chunking), progress, apart=(0,), by_rows=False):
+    def parts(self, chunking: Chunking, progress: Progress, folder: Path) -> Iterator[Part]:
+        """All windows, computed once.
+
+        :param folder: where what is made of them may wait.
+        """
+        finish = _Finish(self.storage, chunking)
+        for block in stream(self.array, finish, progress, apart=(0,), order="shared", folder=folder):
             yield block.result
 
     def describe(self, index: int, stats: Statistics) -> AssetBand:

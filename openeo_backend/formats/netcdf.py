@@ -63,7 +63,7 @@ def write(value: Any, folder: Path, stem: str, options: Mapping[str, Any], progr
             for group in groups:
                 name = f"{stem}_{slug(layout.planes[group[0]].name)}.nc" if separate else f"{stem}.nc"
                 files.append(_File(folder / name, layout, group, level, chunking, pool))
-            for part in layout.parts(chunking, progress):
+            for part in layout.parts(chunking, progress, folder):
                 for file in files:
                     file.add(part)
             fields = extents(value)

@@ -148,7 +148,7 @@ def _fill(
 
     with compressing() as pool:
         chunks = Chunks(chunking, len(variables), layout.storage.dtype, keep, pool, folder)
-        for part in layout.parts(chunking, progress):
+        for part in layout.parts(chunking, progress, folder):
             for index, cuttings in enumerate(part.bands):
                 statistics[part.first + index].add(part.statistics[index])
                 chunks.add(part.first + index, cuttings)

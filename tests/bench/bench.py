@@ -90,8 +90,7 @@ class Bench:
         names = [name for name in self.options.workloads if name != "e"]
         catalogs = sorted({str(self.season(name) / "collection.json") for name in names})
         node = self._stack.enter_context(ways.node(self.scratch / "node", catalogs))
-        for name in names:
-            node.result(work.process(name, 256, self.season(name)), self.scratch)
+        node.settle(*(work.process(name, 256, self.season(name)) for name in names))
         return node
 
     def rounds(self, name: str, kinds: list[str]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from threading import Event
 
 import dask.array as da
 import numpy as np
@@ -39,6 +42,15 @@ def counted(shape: tuple[int, ...], chunks: tuple, dtype: str = "f4") -> tuple[d
 
     array = da.map_blocks(make, chunks=da.core.normalize_chunks(chunks, shape), dtype=dtype, meta=np.empty((0,), dtype))
     return array, seen
+
+
+def opened() -> list[str]:
+    """What is open in this process."""
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # that of the list itself
+            found.append(os.readlink(f"/proc/self/fd/{number}"))
+    return found
 
 
 def as_cube(make_cube: Make, array: da.Array, dims: str) -> Cube:
@@ -86,6 +98,37 @@ def test_windows_come_in_order_and_progress_is_told(make_cube: Make) -> None:
     assert starts == sorted(starts)
     assert sorted({y for y, _ in starts}) == [0, 700, 1400, 2100], "the last rows join the chunk before them"
     assert told == [(i + 1, 12) for i in range(12)]
+
+
+def test_squares_of_windows_follow_each_other() -> None:
+    """Four windows of a square, then the next square; a square at the edge may have fewer."""
+    array = da.zeros((3, 5), chunks=1, dtype="f4")
+    found = stream(array, lambda *_: None, quiet, threads=1, budget=1, order="squares")
+    told = [int("".join(str(place.start) for place in block.place)) for block in found]
+    assert told == [0, 1, 10, 11, 2, 3, 12, 13, 20, 21, 22, 23, 4, 14, 24]
+
+
+def test_results_of_windows_that_overtook_others_wait_in_a_file(tmp_path: Path) -> None:
+    """The first of three windows takes until the others are done: what these came to lies in files without a name."""
+    done, files = Event(), list[str]()
+
+    def compute(part: np.ndarray, block_info: dict | None = None) -> np.ndarray:
+        number = block_info[None]["chunk-location"][1]
+        assert number or done.wait(20)
+        return part + number
+
+    def finish(values: np.ndarray, place: tuple[slice, ...]) -> bytes:
+        if place[1].start == 2 * 1024:
+            done.set()
+        if not place[1].start:
+            files.extend(opened())
+        return values.tobytes()
+
+    array = da.map_blocks(compute, da.zeros((1024, 3 * 1024), chunks=1024, dtype="u1"), dtype="u1", meta=np.empty((0,)))
+    results = [block.result for block in stream(array, finish, quiet, threads=2, folder=tmp_path)]
+    assert results == [bytes([number]) * 1024**2 for number in range(3)]
+    assert any(name.startswith(str(tmp_path)) for name in files)
+    assert not any(name.startswith(str(tmp_path)) for name in opened())
 
 
 def test_small_chunks_are_read_together() -> None:

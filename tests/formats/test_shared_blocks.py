@@ -71,14 +71,13 @@ def test_windows_that_share_a_block_follow_each_other_where_order_does_not_matte
         lambda part: np.repeat(np.repeat(part, 1024, 0), 1024, 1), coarse, chunks=((1024,) * 2, (1024,) * 3), dtype="f8"
     )
     quarters = fine.rechunk((512, 512))
-    for by_rows in (True, False):
-        found = stream(
-            quarters, lambda part, place: part.shape, lambda *_: None, threads=1, budget=2**21, by_rows=by_rows
-        )
+    every = [(row, column) for row in range(4) for column in range(6)]
+    in_groups = sorted(every, key=lambda at: (at[0] // 2, at[1] // 2, at))
+    in_squares = sorted(in_groups, key=lambda at: (at[1] // 4, at[0] // 2, at[1] // 2, at))
+    for order, expected in (("rows", every), ("shared", in_groups), ("squares", in_squares)):
+        found = stream(quarters, lambda part, place: part.shape, lambda *_: None, threads=1, budget=2**21, order=order)
         places = [(place[0].start // 512, place[1].start // 512) for place in (block.place for block in found)]
-        every = [(row, column) for row in range(4) for column in range(6)]
-        in_groups = sorted(every, key=lambda at: (at[0] // 2, at[1] // 2, at))
-        assert places == (every if by_rows else in_groups)
+        assert places == expected
 
 
 def test_a_result_in_planes_is_finished_plane_by_plane(monkeypatch: pytest.MonkeyPatch) -> None:

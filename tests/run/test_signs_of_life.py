@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from openeo_backend.catalog.read import BlockReader
-from openeo_backend.formats import blocks
+from openeo_backend.formats import blocks, waiting
 from openeo_backend.observe import share
 from openeo_backend.run import journal
 from openeo_backend.run.engine import Engine
@@ -34,7 +34,7 @@ PROCESS = {
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "TELL_SECONDS", 0.02)
+    monkeypatch.setattr(waiting, "TELL_SECONDS", 0.02)
     monkeypatch.setattr(journal, "TELL_SECONDS", 0.02)
 
 
