@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import mmap
 import os
 import threading
 from collections import OrderedDict
@@ -21,6 +22,9 @@ from openeo_backend.catalog.unpack import Damaged, Rows, bands_together, inflate
 
 #: Bytes of unpacked tiles that a process keeps, as GDAL's cache of blocks does for its own.
 _CACHE_BYTES = 48 * 2**20
+
+#: Bytes from which a tile has pages of its own.
+_LARGE = 2**20
 
 Window = tuple[slice, slice]
 
@@ -89,7 +93,7 @@ class Unpacked:
     def __init__(self, data: bytes | None, layout: Layout, stored: int, blank: float) -> None:
         self._layout = layout
         bands = 1 if layout.apart else layout.samples
-        self.values = np.empty((bands, stored, layout.tile[1]), layout.dtype.newbyteorder("="))
+        self.values = _pages((bands, stored, layout.tile[1]), layout.dtype.newbyteorder("="))
         self.nbytes = self.values.nbytes + len(data or b"")
         self._rows = Rows(data, layout, stored) if data is not None else None
         if data is None:
@@ -115,6 +119,15 @@ class Unpacked:
         """Whether the rows before one are there."""
         rows = self._rows
         return rows is None or rows.read >= until
+
+
+def _pages(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array, which the system has back as soon as it is let go of if it is large: what the C library takes for it
+    lies between other things, and would stay with the process."""
+    size = math.prod(shape) * dtype.itemsize
+    if size < _LARGE:
+        return np.empty(shape, dtype)
+    return np.frombuffer(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), dtype).reshape(shape)
 
 
 class _Entry:

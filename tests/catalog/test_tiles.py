@@ -288,6 +288,22 @@ def test_the_cache_is_bounded() -> None:
     assert made == [1, 2, 3, 2]
 
 
+def test_a_tile_that_is_read_as_a_whole_is_kept_no_longer(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LARGE", 64 * 64 * 2)  # tiles have pages of their own
+    file, corner = _tiled(plain), (slice(0, 16), slice(0, 16))
+    file.tiles.keeps = True
+    with rasterio.open(plain) as reference:
+        expected = reference.read(1)
+    np.testing.assert_array_equal(file.read(1, corner), expected[corner])
+    unpacked = _count_unpacked(monkeypatch)
+    np.testing.assert_array_equal(file.read(1, corner), expected[corner])
+    assert not any(unpacked)
+    np.testing.assert_array_equal(file.read(1, EVERYTHING), expected)
+    unpacked.clear()
+    np.testing.assert_array_equal(file.read(1, corner), expected[corner])
+    assert any(unpacked)
+
+
 def test_a_tile_that_failed_is_tried_again() -> None:
     cache = Cache(1000)
 

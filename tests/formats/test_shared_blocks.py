@@ -1,6 +1,7 @@
 """What several windows need is computed once, whichever thread comes first, within a budget."""
 
 import threading
+import weakref
 from collections import Counter
 
 import dask.array as da
@@ -88,9 +89,18 @@ def test_a_result_in_planes_is_finished_plane_by_plane(monkeypatch: pytest.Monke
 
     loaded = fusion.filled("loaded", ((3,), (40,), (50, 50)), np.dtype("f4"), fill)
     doubled, _ = blocks.computed([loaded], [Storage(np.dtype("f4"))], lambda x: x * 2)
-    found = list(stream(doubled, lambda part, place: part, lambda *_: None, apart=(0,), budget=40 * 50 * 4 * 12))
+    arguments = {"progress": lambda *_: None, "apart": (0,), "budget": 40 * 50 * 4 * 12}
+    found = list(stream(doubled, lambda part, place: part, **arguments))
     assert [(block.place[0].start, block.place[2].start) for block in found] == [
         (t, x) for x in (0, 50) for t in range(3)
     ]
     assert all(block.result.shape == (1, 40, 50) for block in found)
     assert all((block.result == 2 * block.place[0].start).all() for block in found)
+
+    planes = list[weakref.ref]()
+
+    def finish(part: np.ndarray, place: tuple[slice, ...]) -> int:
+        planes.append(weakref.ref(part))
+        return sum(plane() is not None for plane in planes)
+
+    assert {block.result for block in stream(doubled, finish, **arguments, threads=1)} == {1}
