@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
