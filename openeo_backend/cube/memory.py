@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -254,12 +254,18 @@ def _made(node: Any, known: Mapping[Hashable, Shape | None], *, guess: bool) -> 
 
 def _place(graph: Graph, key: Hashable) -> tuple[NodeRef, ...]:
     """Where a task belongs, or the first one that it is for; tasks that only cut and join belong nowhere."""
-    todo, seen = [key], {key}
+    if nodes := _nodes(graph.get(key)):
+        return nodes
+    users: dict[Hashable, list[Hashable]] = {}
+    for user, node in graph.items():
+        for used in node.dependencies:
+            users.setdefault(used, []).append(user)
+    todo, seen = deque([key]), {key}
     while todo:
-        one = todo.pop(0)
-        if one in graph and (nodes := _nodes(graph[one])):
+        one = todo.popleft()
+        if nodes := _nodes(graph.get(one)):
             return nodes
-        later = [key for key, node in graph.items() if one in node.dependencies and key not in seen]
+        later = [key for key in users.get(one, ()) if key not in seen]
         seen.update(later)
         todo += later
     return ()
