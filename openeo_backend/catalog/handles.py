@@ -217,8 +217,8 @@ def check(file: Any, layer: Layer) -> CRS:
     """
     if not isinstance(file, Raster):
         return _checked(file, layer)
-    known, crs = file.agrees.get(layer.index, (None, None))  # blocks of a cube ask again and again
-    if known is not layer or crs is None:
+    known, crs = file.agrees.get(layer.index, (None, None))  # blocks of a cube, and requests, ask again and again
+    if known is None or crs is None or known.dtype != layer.dtype or known.grid is not layer.grid:
         crs = _checked(file, layer)
         file.agrees[layer.index] = layer, crs
     return crs
@@ -250,6 +250,7 @@ def _checked(file: Any, layer: Layer) -> CRS:
             raise unreadable(
                 layer, f"its shape is {list(file.shape)}, according to the metadata {list(layer.grid.shape)}"
             )
+        return layer.grid.crs or crs  # the same object as elsewhere: comparing others takes long
     return crs
 
 

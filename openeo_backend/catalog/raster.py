@@ -15,6 +15,7 @@ from rasterio.io import DatasetReader, MemoryFile
 from rasterio.session import DummySession
 from rasterio.windows import Window
 
+from openeo_backend.catalog.layer import Layer
 from openeo_backend.catalog.ranges import RangedFile
 from openeo_backend.catalog.tiff import is_described
 from openeo_backend.catalog.tiles import LocalFile, Tiles, tiles_of
@@ -43,7 +44,7 @@ class Raster:
         self.block_shapes: tuple[tuple[int, int], ...] = tuple(file.block_shapes)
         self.interleaving = file.interleaving
         self.tiles = tiles
-        self.agrees: dict[int, tuple[object, CRS]] = {}
+        self.agrees: dict[int, tuple[Layer, CRS]] = {}
         """By band: the metadata with which it was compared last, and the reference system."""
         self._crs = file.crs
         self._file = file
