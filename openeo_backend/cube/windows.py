@@ -109,8 +109,8 @@ def _widened(cube: Cube, dimension: Dimension, window: Window, overlap: Mapping[
     if isinstance(value, str):
         times = _instants(cube, dimension)
         offset = _offset(value)
-        first = np.datetime64(_moved(pd.Timestamp(times[window.start]), offset, -1))
-        last = np.datetime64(_moved(pd.Timestamp(times[window.stop - 1]), offset))
+        own = times[window.start : window.stop]
+        first, last = _moved(own.min(), offset, -1), _moved(own.max(), offset)
         reached = np.flatnonzero((times >= first) & (times <= last))
         return Window(window.start, window.stop, int(reached.min()), int(reached.max()) + 1)
     margin = _pixels(cube, dimension, overlap)
@@ -161,17 +161,14 @@ def _by_duration(cube: Cube, dimension: Dimension, text: str) -> list[Window]:
     if (np.diff(times) < np.timedelta64(0)).any():
         raise OpenEOError("ProcessParameterInvalid", f"The dates of '{dimension.name}' are not in order.")
     offset = _offset(text)
-    begin = pd.Timestamp(times[0])
-    if "T" not in text:
-        begin = begin.normalize()
+    begin = times[0].astype("M8[D]").astype(times.dtype) if "T" not in text else times[0]
     windows = []
-    last = pd.Timestamp(times[-1])
-    step_seconds = (_moved(begin, offset) - begin).total_seconds()
-    refuse_many((last - begin).total_seconds() / max(step_seconds, 1e-9), MOST_PERIODS, f"windows of {text}")
+    length = (_moved(begin, offset) - begin) / np.timedelta64(1, "s")
+    refuse_many((times[-1] - begin) / np.timedelta64(1, "s") / max(length, 1e-9), MOST_PERIODS, f"windows of {text}")
     position, count = 0, 0
     while position < len(times):
         count += 1
-        stop = int(np.searchsorted(times, np.datetime64(_moved(begin, offset, count)), side="left"))
+        stop = int(np.searchsorted(times, _moved(begin, offset, count), side="left"))
         if stop > position:
             windows.append(Window(position, stop, position, stop))
             position = stop
@@ -190,12 +187,12 @@ def _offset(text: str) -> pd.DateOffset:
     return pd.DateOffset(**{name: int(value) if value.is_integer() else value for name, value in parts.items()})
 
 
-def _moved(moment: pd.Timestamp, offset: pd.DateOffset, times: int = 1) -> pd.Timestamp:
+def _moved(moment: np.datetime64, offset: pd.DateOffset, times: int = 1) -> np.datetime64:
     """The moment so many durations later, or the first or last one that labels can be."""
     try:
-        return (moment + offset * times).as_unit("ns")
+        return (pd.Timestamp(moment) + offset * times).as_unit("ns").to_datetime64()
     except (OverflowError, ValueError):
-        return pd.Timestamp.max if times > 0 else pd.Timestamp.min
+        return (pd.Timestamp.max if times > 0 else pd.Timestamp.min).to_datetime64()
 
 
 def _instants(cube: Cube, dimension: Dimension) -> np.ndarray:

@@ -33,8 +33,9 @@ def zones(data: str = "cube") -> dict[str, Any]:
     return call("aggregate_spatial", data=node(data), geometries=SHAPES, reducer=MEAN)
 
 
-def windows(**lengths: Any) -> dict[str, Any]:
-    return call("apply_neighborhood", data=CUBE, process=one("constant", x=DATA), size=size(**lengths))
+def windows(margin: str | None = None, **lengths: Any) -> dict[str, Any]:
+    around = size(t=margin) if margin else []
+    return call("apply_neighborhood", data=CUBE, process=one("constant", x=DATA), size=size(**lengths), overlap=around)
 
 
 def merged(resolver: Any = LARGER) -> dict[str, Any]:
@@ -96,6 +97,8 @@ CASES: dict[str, tuple[dict[str, Any], str | None]] = {
         EMPTY,
     ),
     "windows of a thousand years": (made("full", windows(t="P1000Y")), None),
+    "margins of a thousand years": (made("full", windows("P1000Y", x=2)), None),
+    "margins of dates backwards": (made("backwards", windows("P1D", t=3)), None),
     "windows of all years": (made("full", windows(t="P" + "9" * 30 + "Y")), INVALID),
     "windows larger than the cube, trimmed": (
         made("full, lazy", call("aggregate_spatial_window", data=CUBE, reducer=MEAN, size=[99, 99], boundary="trim")),
