@@ -21,7 +21,9 @@ import workload as work
 
 HERE = Path(__file__).resolve().parent
 #: Repetitions of one request that count as warm.
-AGAIN = 20
+AGAIN = 60
+#: Seconds between the start of a server and the first request that counts.
+SETTLE = 10
 
 Ask = Callable[[dict[str, Any]], float]
 
@@ -50,13 +52,15 @@ def tiles(folder: Path) -> list[dict[str, Any]]:
 def measure(kind: str, folder: Path, scratch: Path) -> dict[str, Any]:
     """Milliseconds of an implementation, over a STAC API and files over HTTP; `disk` is ours with both on disk.
 
-    The last date is for waking up. Then each date is asked for once: its files were not opened and its search was not
-    made before (cold). Then one request is repeated (warm).
+    The last date is for waking up; what servers load in the background after their start has its time. Then each date
+    is asked for once: its files were not opened and its search was not made before (cold). Then one request is repeated
+    (warm).
     """
     *fresh, first = tiles(folder)
     with stac_api(folder, "--files") as stac, asking(kind, stac, folder, scratch) as ask:
         for _ in range(3):
             ask(first)
+        time.sleep(SETTLE)
         cold = [1000 * ask(process) for process in fresh]
         warm = [1000 * ask(fresh[0]) for _ in range(AGAIN)]
     return {
