@@ -107,9 +107,10 @@ def _parent(document: Mapping[str, Any], url: str, documents: Documents) -> Mapp
     """The collection an item belongs to; empty where it does not say or cannot be read."""
     for address in links(document, url, "collection"):
         try:
-            return documents.read(address)
+            document = documents.read(address)
         except OpenEOError:
             return {}
+        return document if document.get("type") in ("Collection", None) else {}
     return {}
 
 

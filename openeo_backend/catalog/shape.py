@@ -222,23 +222,20 @@ _ITEM_MEMBERS = {
 _ITEM = _members(_ITEM_MEMBERS, "id")
 _ITEM_OF_PAGE = _members({**_ITEM_MEMBERS, "assets": _object}, "id")
 _INTERVALS = _list(_list(_optional(_text), 2))
-_COLLECTION = _members(
-    {
-        **_COMMON,
-        "id": _identifier,
-        "extent": _members(
-            {"spatial": _members({"bbox": _list(_BOX)}), "temporal": _members({"interval": _INTERVALS})}
-        ),
-        "summaries": _members(
-            {**dict.fromkeys(("eo:bands", "raster:bands", "bands"), _BANDS), "proj:epsg": _array, "proj:code": _array}
-        ),
-        "item_assets": _ASSETS,
-        "bands": _BANDS,
-        "crs": _array,
-    },
-    "id",
-)
-_CATALOG = _members({"links": _LINKS, "conformsTo": _array, "collections": _array, "properties": _object})
+_COLLECTION_MEMBERS: dict[str, Shape] = {
+    **_COMMON,
+    "id": _identifier,
+    "extent": _members({"spatial": _members({"bbox": _list(_BOX)}), "temporal": _members({"interval": _INTERVALS})}),
+    "summaries": _members(
+        {**dict.fromkeys(("eo:bands", "raster:bands", "bands"), _BANDS), "proj:epsg": _array, "proj:code": _array}
+    ),
+    "item_assets": _ASSETS,
+    "bands": _BANDS,
+    "crs": _array,
+}
+_COLLECTION = _members(_COLLECTION_MEMBERS, "id")
+#: Of what names no type, too, and may be read as a collection.
+_CATALOG = _members({**_COLLECTION_MEMBERS, "conformsTo": _array, "collections": _array, "properties": _object})
 _BY_TYPE = {
     "Feature": _ITEM,
     "Collection": _COLLECTION,

@@ -203,6 +203,18 @@ def test_wrong_types_in_all_members(name: str) -> None:
     assert 0 < refused < tried
 
 
+@pytest.mark.parametrize("type", [None, "Catalog", "x"])
+def test_wrong_types_in_a_collection_that_names_no_type(type: str | None) -> None:
+    """It may be read as one all the same."""
+    url = f"{URL}/collection"
+    untyped = {**COLLECTION, "type": type}
+    for place in places(untyped):
+        for value in ({"x": None}, {"x": {"type": ["spatial"]}}, 5, [5]):
+            documents = {**SOUND, url: changed(untyped, place, value) if place else untyped}
+            for start in ("collection", "item"):
+                refusal(load, documents, f"{URL}/{start}")
+
+
 @pytest.mark.parametrize(
     ("place", "value", "told"),
     [
