@@ -86,11 +86,17 @@ def asset_grid(item: Item, asset: Mapping[str, Any]) -> GeoBox | None:
     crs = asset_crs(item, asset)
     for members in (asset, item.properties):
         transform, shape = members.get("proj:transform"), members.get("proj:shape")
-        if transform and shape and crs is not None:
+        if transform and shape and crs is not None and _spans(transform):
             return _grid((int(shape[0]), int(shape[1])), tuple(float(v) for v in transform[:6]), _System(crs))
         if transform or shape:
             return None
     return None
+
+
+def _spans(transform: Sequence[float]) -> bool:
+    """Whether the sides of pixels lie in two directions; else they have no area, and no place is in any of them."""
+    a, b, _, d, e, _ = (float(part) for part in transform[:6])
+    return abs(a * e - b * d) > 1e-7 * (a * a + b * b + d * d + e * e)
 
 
 def choose_crs(footprints: Mapping[CRS, Sequence[BaseGeometry]], area: BaseGeometry | None) -> CRS:

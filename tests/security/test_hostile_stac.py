@@ -203,6 +203,15 @@ def test_wrong_types_in_all_members(name: str) -> None:
     assert 0 < refused < tried
 
 
+@pytest.mark.parametrize(
+    "transform", [[0] * 6, [10, 0, 0, 0, 0, 0], [10, 1, 0, 10, 1, 0], [1e-200, 0, 0, 0, 1e-200, 0]]
+)
+def test_grids_without_area(transform: list[float]) -> None:
+    """As if there were none: the file tells its own, which nobody reads here."""
+    item = changed(ITEM, ("assets", "B04", "proj:transform"), transform)
+    assert refusal(load, {**SOUND, f"{URL}/item": item}, f"{URL}/item") is not None
+
+
 @pytest.mark.parametrize("type", [None, "Catalog", "x"])
 def test_wrong_types_in_a_collection_that_names_no_type(type: str | None) -> None:
     """It may be read as one all the same."""
