@@ -282,19 +282,19 @@ def _mask(values: np.ndarray) -> np.ndarray:
     return np.zeros(values.shape, bool) if nulls is None else nulls
 
 
-def choose(chosen: np.ndarray, accept: Any, reject: Any) -> Any:
+def choose(chosen: np.ndarray | PixelArray, accept: Any, reject: Any) -> Any:
     """`accept` where `chosen` (booleans) is true, else `reject`; both pixels, PixelArrays, JSON scalars or None."""
     if isinstance(accept, dict) or isinstance(reject, dict):
         raise refuse("accept", "must be a single value or an array where the condition differs from pixel to pixel")
     stacked = [stack(v, labels=labels_of(v)) if isinstance(v, list | tuple) else v for v in (accept, reject)]
-    (chosen, *parts), labels, arrays = _plain([chosen, *stacked])
+    (where, *parts), labels, arrays = _plain([chosen, *stacked])
     dtype = common_type(parts)
     data, nulls = [], []
     for value in parts:
         data.append(np.zeros((), dtype) if value is None else np.ma.getdata(value))
         nulls.append(np.array(value is None) if not is_pixels(value) else _mask(np.asanyarray(value)))
-    values = np.where(chosen, *(np.asarray(part).astype(dtype, copy=False) for part in data))
-    values = nullify(values, np.where(chosen, *nulls))
+    values = np.where(where, *(np.asarray(part).astype(dtype, copy=False) for part in data))
+    values = nullify(values, np.where(where, *nulls))
     return PixelArray(values, labels) if arrays else values
 
 

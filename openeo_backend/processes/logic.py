@@ -134,9 +134,10 @@ def any_(data: Any, ignore_nodata: bool = True) -> Any:
 def if_(value: Any, accept: Any, reject: Any = None) -> Any:
     """`accept` where `value` is true, `reject` where it is false or null.
 
-    Pixels decide pixel by pixel; `accept` and `reject` are then single values or arrays of numbers.
+    Pixels decide pixel by pixel, arrays of them element by element; `accept` and `reject` are then single values or
+    arrays of numbers.
     """
     true, _ = _truth(value, "value")
     if not is_pixels(value):
         return accept if true else reject
-    return choose(true, accept, reject)
+    return choose(PixelArray(true, value.labels) if isinstance(value, PixelArray) else true, accept, reject)

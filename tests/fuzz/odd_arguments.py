@@ -65,6 +65,8 @@ REDUCERS = [
     one("count", data=DATA, condition=one("eq", x=X, y=1)),
     one("add", x=parameter("context"), y=1),
     one("absolute", x=DATA),
+    one("if", value=DATA, accept=DATA, reject=DATA),
+    one("and", x=DATA, y=True),
     one("gt", x=DATA, y=1),
     one("fit_curve", data=DATA, parameters=[1, 1], function=FIRST),
 ]

@@ -87,6 +87,11 @@ CASES: dict[str, tuple[dict[str, Any], str | None]] = {
         made("odd features", call("apply_dimension", data=CUBE, process=MEAN, dimension="geometry")),
         None,
     ),
+    "arrays that decide": (
+        made("full, lazy", call("apply_dimension", data=CUBE, dimension="t",
+                                process=one("if", value=DATA, accept=DATA, reject=DATA))),
+        None,
+    ),
     "the same dimension flattened twice": (
         made("full, lazy", call("array_create", data=["t", "t"]),
              call("flatten_dimensions", data=CUBE, dimensions=node("n0"), target_dimension="f")),

@@ -11,7 +11,7 @@ import pytest
 
 from openeo_backend.cube.pixels import PixelArray, stack
 from openeo_backend.errors import OpenEOError
-from openeo_backend.processes import comparison, math
+from openeo_backend.processes import comparison, logic, math
 from openeo_backend.processes.environment import Env
 from openeo_backend.processes.registry import Registry
 
@@ -91,6 +91,16 @@ def test_texts_are_compared_with_texts_only() -> None:
     ):
         found = process(stack([np.array([1.0, 2, 3], "float32"), "x"]), "x")
         np.testing.assert_array_equal(found.values, wanted, err_msg=process.__name__)
+
+
+def test_arrays_decide_element_by_element() -> None:
+    condition = stack([np.array([1.0, 0, np.nan], "float32"), np.array([0.0, 2, 3], "float32")])
+    wanted = [[10, 20, 20], [20, 10, 10]]
+    tens = PixelArray(np.full((2, 3), 10.0))
+    for accept, reject in ((10, 20), (tens, 20), (tens, PixelArray(tens.values * 2)), (10, np.full(3, 20.0))):
+        found = logic.if_(condition, accept, reject)
+        assert isinstance(found, PixelArray)
+        np.testing.assert_array_equal(found.values, wanted)
 
 
 def test_arrays_of_other_lengths_do_not_go_together() -> None:
