@@ -100,10 +100,8 @@ class Backend:
         most: float | None = None,
         remote: PinnedProcesses | None = None,
         stored: Mapping[str, Mapping[str, Any]] | None = None,
-        plain_later: bool = False,
     ) -> tuple[Plan | None, list[OpenEOError]]:
-        """The plan of a process as `user` would run it, or None, and all of its problems; see :meth:`validate`, and
-        :meth:`openeo_backend.run.engine.Engine.plan` for the other parameters.
+        """The plan of a process as `user` would run it, or None, and all of its problems; see :meth:`validate`.
 
         :param stored: the stored processes of the user, where they are known already.
         """
@@ -111,7 +109,7 @@ class Backend:
         if stored is None:
             stored = self.stored(user.id) if user is not None else {}
         engine = self.engine.seen_by(Viewer.of(user))
-        return engine.plan(process, stored=stored, most=most, remote=remote, plain_later=plain_later)
+        return engine.plan(process, stored=stored, most=most, remote=remote)
 
     def stored(self, user: str) -> dict[str, Mapping[str, Any]]:
         """The stored processes of a user by id."""

@@ -51,7 +51,7 @@ def compute() -> Response:
     remote = backend().engine.pinned()
     settings = backend().settings
     stored, allowed = Stored(lambda: backend().stored(user.id)), limits_of(settings, user.roles)
-    plan, problems = backend().plan(process, user, allowed.sync_samples, remote, stored, plain_later=True)
+    plan, problems = backend().plan(process, user, allowed.sync_samples, remote, stored)
     if plan is None:
         raise _told(errors.combine(problems))
     backend().accounts.admit(user, billed, "request", budget)

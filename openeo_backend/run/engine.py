@@ -19,7 +19,6 @@ from openeo_backend.graph.nodes import Graph, Node
 from openeo_backend.net.door import Door
 from openeo_backend.processes.registry import Registry
 from openeo_backend.run.literals import inspect_constants
-from openeo_backend.run.plain import is_plain
 from openeo_backend.run.plan import Plan, plan, resolve
 from openeo_backend.run.remote import PinnedProcesses, RemoteProcesses
 from openeo_backend.run.services import open_services
@@ -70,14 +69,12 @@ class Engine:
         most: float | None = None,
         remote: PinnedProcesses | None = None,
         checked: bool = False,
-        plain_later: bool = False,
     ) -> tuple[Plan | None, list[OpenEOError]]:
         """The plan of a process, or None, and all of its problems; see :func:`openeo_backend.run.plan.plan`.
 
         :param remote: processes by URL as they were pinned; those used besides are pinned there.
         :param most: most samples that the loads together may read. What is told here is the least they read: it is
             found without searching or opening anything.
-        :param plain_later: how much a plain graph reads is left to its loads, which look at it before they search.
         :param checked: a sound plan was made of it a moment ago: that is not done again. Loads look for themselves.
         """
         inspect: Mapping[str, Inspect] = {**self.constants, "load_collection": self._inspect_load}
@@ -85,7 +82,7 @@ class Engine:
         found, problems = plan(
             process, self.processes, limits, stored=stored, given=given, inspect=inspect, remote=remote, checked=checked
         )
-        if found is None or most is None or checked or (plain_later and is_plain(found.graph, self)):
+        if found is None or most is None or checked:
             return found, problems
         problems = self._too_large(found, most)
         return (None, problems) if problems else (found, [])

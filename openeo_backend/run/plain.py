@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from openeo_backend.graph.nodes import Graph
-
-if TYPE_CHECKING:
-    from openeo_backend.run.engine import Engine
+from openeo_backend.run.engine import Engine
 
 #: Families of processes that only compute: they run nobody's code, and open nothing that users send or name.
 _COMPUTING = (

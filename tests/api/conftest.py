@@ -174,7 +174,7 @@ class StandIn:
             if node["process_id"] != "add"
         ]
 
-    def plan(self, *given: Any, **options: Any) -> tuple[Any, list[OpenEOError]]:
+    def plan(self, *given: Any) -> tuple[Any, list[OpenEOError]]:
         problems = self.validate(*given[:2])
         return (None if problems else SimpleNamespace(graph=())), problems
 

@@ -47,7 +47,7 @@ class StandIn:
 
     def stored(self, user):
         return {}
-    def plan(self, *given, **options):
+    def plan(self, *given):
         return SimpleNamespace(graph=()), []
     def runner(self, run, on_event, is_cancelled):
         (folder / "started").touch()

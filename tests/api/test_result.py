@@ -142,9 +142,7 @@ def test_the_run_knows_the_stored_processes_of_its_user_where_it_calls_one(
     post(client, login("ada"), graph)
     assert list(seen[0].processes) == []
     plan = backend.plan
-    backend.plan = lambda *given, **options: (
-        plan(*given) if "mine" in given[4] else None
-    )  # as for a graph that calls one
+    backend.plan = lambda *given: plan(*given) if "mine" in given[4] else None  # as for a graph that calls one
     post(client, login("ada"), graph)
     assert list(seen[1].processes) == ["mine"]
 

@@ -78,7 +78,7 @@ class StandIn:
         ]
 
     def plan(
-        self, process: dict[str, Any], user: Any, most: Any = None, remote: Any = None, stored: Any = None, **more: Any
+        self, process: dict[str, Any], user: Any, most: Any = None, remote: Any = None, stored: Any = None
     ) -> tuple[Any, list[OpenEOError]]:
         problems = self.validate(process, user, most, remote)
         return (None if problems else SimpleNamespace(graph=())), problems

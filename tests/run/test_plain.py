@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 
-from openeo_backend.catalog import catalog
 from openeo_backend.run.child import prepare, work
 from openeo_backend.run.engine import Engine
-from openeo_backend.run.execute import execute
 from openeo_backend.run.plain import _COMPUTING, is_plain
 from openeo_backend.run.request import RunRequest
 from openeo_backend.settings import Settings
@@ -56,26 +54,6 @@ def test_what_users_name_is_not(engine: Engine, node: dict[str, Any]) -> None:
     assert not plain(engine, {"a": {**node, "result": True}})
     filtered = {"process_id": "filter_bands", "arguments": {"data": {"from_node": "a"}, "bands": ["b"]}, "result": True}
     assert not plain(engine, {"a": node, "f": filtered})
-
-
-def test_what_a_plain_graph_reads_at_least_is_left_to_its_loads(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """They refuse too much before they search anything; other graphs are refused before they get a process."""
-    box = {"west": 10, "south": 45, "east": 16, "north": 52}
-    large = load("SENTINEL2_L2A")
-    large["arguments"]["spatial_extent"] = box
-    process = {"process_graph": {"l": large}}
-    assert engine.plan(process, most=1000)[1][0].code == "ProcessGraphComplexity"
-    assert engine.plan(process, most=1000, plain_later=True)[0] is not None
-    stored = {"load_stac": {"process_id": "load_stac", "arguments": {"url": "https://example.com/item.json"}}}
-    assert engine.plan({"process_graph": process["process_graph"] | stored}, most=1000, plain_later=True)[0] is None
-    monkeypatch.setattr(catalog, "find", lambda *searched: pytest.fail("it searched"))
-    request = RunRequest("r", process, tmp_path, limit_samples=1000, is_checked=True)
-    error = execute(request, engine, lambda event: None).error
-    assert error is not None
-    assert error["code"] == "ProcessGraphComplexity"
-    assert "at least" in error["message"]
 
 
 def test_collections_that_users_exported_are_not(archive: Path, tmp_path: Path) -> None:
