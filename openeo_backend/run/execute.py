@@ -8,10 +8,10 @@ import re
 import shutil
 import unicodedata
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
-from itertools import count
 from typing import Any
 
 import dask
@@ -45,6 +45,9 @@ from openeo_backend.sandbox.allocator import return_blocks
 
 #: Most values of a result that is no cube.
 MOST_JSON = 5_000_000
+
+#: Types of values that JSON has as they are.
+_LEAVES = frozenset({bool, int, float, str, type(None)})
 
 logger = logging.getLogger(__name__)
 
@@ -315,7 +318,7 @@ def _empty(cube: Cube) -> Any:
     return {"type": "datacube", "order": [], "dimensions": {}, "data": data}
 
 
-def _plain(value: Any, counted: Iterator[int] | None = None) -> Any:
+def _plain(value: Any, counted: Counter[str] | None = None) -> Any:
     """A value of the graph as JSON: numpy numbers as numbers.
 
     Labelled arrays, which JSON does not know, are written as in the official test cases:
@@ -323,8 +326,11 @@ def _plain(value: Any, counted: Iterator[int] | None = None) -> Any:
 
     :raises OpenEOError: ProcessGraphComplexity for one that is far larger written than the graph that made it.
     """
-    counted = counted or count(1)
-    refuse_many(next(counted), MOST_JSON, "values of a result that is written as JSON")
+    if value.__class__ in _LEAVES:
+        return value
+    counted = Counter() if counted is None else counted
+    counted["values"] += len(value) if isinstance(value, list | tuple | Mapping) else 1
+    refuse_many(counted["values"], MOST_JSON, "values of a result that is written as JSON")
     if isinstance(value, LabeledList):
         pairs = zip(value.labels, value, strict=True)
         return {
@@ -333,11 +339,11 @@ def _plain(value: Any, counted: Iterator[int] | None = None) -> Any:
         }
     if isinstance(value, Mapping):
         return {str(key): _plain(entry, counted) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry, counted) for entry in value]
+    if isinstance(value, list | tuple):  # no call for what stays: at some depths of the stack each takes microseconds
+        return [entry if entry.__class__ in _LEAVES else _plain(entry, counted) for entry in value]
     if hasattr(value, "tolist"):
         return _plain(value.tolist(), counted)
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, bool | int | float | str):
         return value
     what = "an object or array with a data cube in it" if isinstance(value, Cube) else schema.describe(value)
     raise OpenEOError("FormatUnsuitable", f"The result is {what}, which no file format holds.")

@@ -64,6 +64,12 @@ class Site:
         threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
 
 
+@pytest.fixture(autouse=True)
+def _no_proxy_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GDAL gets its way out by the environment of the process, which other tests have as well."""
+    monkeypatch.setenv("GDAL_HTTP_PROXY", "")
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Callable[[], Site]]:
     file = tmp_path / "a.tif"
