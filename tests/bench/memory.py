@@ -23,11 +23,12 @@ import ways
 import workload as work
 from rasterio.warp import transform_bounds
 
+from openeo_backend.formats.tiff import read_tags
+
 #: Pixels along the season that is there, and that others are multiples of.
 SIDE = 4096
 #: struct's letters of the types of TIFF's values, and what is told of sizes and tiles.
 LETTERS = {3: "H", 4: "I", 16: "Q"}
-SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 11: 4, 12: 8, 16: 8}
 WIDTH, HEIGHT, TILE_WIDTH, TILE_HEIGHT, OFFSETS, LENGTHS = 256, 257, 322, 323, 324, 325
 
 
@@ -59,7 +60,7 @@ def repeated(source: Path, folder: Path, times: int) -> None:
 
 def _tiled(image: bytes, times: int) -> bytes:
     """A TIFF whose image is repeated so many times to the right and below, without overviews."""
-    tags = _tags(image)
+    tags = read_tags(image)
     values = {
         tag: struct.unpack(f"<{n}{LETTERS[kind]}", raw) for tag, (kind, n, raw) in tags.items() if kind in LETTERS
     }
@@ -82,19 +83,6 @@ def _tiled(image: bytes, times: int) -> bytes:
             image += raw + b"\0" * (len(raw) % 2)
         entries += struct.pack("<HHI", tag, kind, count) + room
     return image[:4] + struct.pack("<I", len(image)) + image[8:] + entries + struct.pack("<I", 0)
-
-
-def _tags(image: bytes) -> dict[int, tuple[int, int, bytes]]:
-    """Type, number and bytes of the values of each tag of the first directory."""
-    (start,) = struct.unpack_from("<I", image, 4)
-    (count,) = struct.unpack_from("<H", image, start)
-    tags = {}
-    for place in range(start + 2, start + 2 + 12 * count, 12):
-        tag, kind, number = struct.unpack_from("<HHI", image, place)
-        length = SIZES[kind] * number
-        at = place + 8 if length <= 4 else struct.unpack_from("<I", image, place + 8)[0]
-        tags[tag] = kind, number, image[at : at + length]
-    return tags
 
 
 def measure(name: str, size: int, folder: Path, threads: int) -> dict[str, Any]:
