@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -76,7 +76,7 @@ def write(value: Any, folder: Path, stem: str, options: Mapping[str, Any], progr
                 files[piece.file].add(piece)
         queue.drain()
         box, dimensions = bbox(images.cube), describe_dimensions(images.cube)
-        return [file.finish(box, dimensions) for file in files]
+        return [file.finish(box, dimensions, pool) for file in files]
 
 
 class _Queue:
@@ -151,7 +151,9 @@ class _File:
         for rest in piece.cuttings.remnants:
             self.pyramid.paste(rest.top, rest.left, rest.values, rest.level, piece.plane)
 
-    def finish(self, box: tuple[float, float, float, float] | None, dimensions: Mapping[str, Any]) -> Asset:
+    def finish(
+        self, box: tuple[float, float, float, float] | None, dimensions: Mapping[str, Any], pool: Executor
+    ) -> Asset:
         """Puts the file together from its compressed tiles."""
         target, images = self.target, self.images
         bands = tuple(
@@ -160,7 +162,7 @@ class _File:
         )
         template = _template(images, target, bands, self.levels[0].tile, self.options)
         with target.path.open("wb") as out:
-            write_cog(out, self.levels, self.codec, template)
+            write_cog(out, self.levels, self.codec, template, pool)
         label = None if images.times is None else images.times[target.image]
         when = instant(label) if isinstance(label, np.datetime64) else None
         described = image_dimensions(images, target.image, dimensions)

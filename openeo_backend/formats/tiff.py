@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import IO, Any
 
 import numpy as np
@@ -37,6 +41,9 @@ _GHOST = b"GDAL_STRUCTURAL_METADATA_SIZE=%06d bytes\n" % len(_LAYOUT) + _LAYOUT
 
 #: Bytes before each tile (its size) and behind it (its last four bytes again).
 _LEADER = _TRAILER = 4
+
+#: Bytes of tiles that are copied together.
+_RUN = 4 * 2**20
 
 Field = tuple[int, int, bytes]
 """Type, count and value bytes of a tag."""
@@ -126,12 +133,58 @@ class Level:
         steps = self.sizes.ravel().astype("u8") + np.uint64(_LEADER + _TRAILER)
         return start + _LEADER + np.concatenate([np.zeros(1, "u8"), np.cumsum(steps)[:-1]])
 
-    def copy(self, out: IO[bytes]) -> None:
-        """Writes the tiles row by row, each with its leader and trailer."""
-        for offset, size in zip(self.offsets.ravel().tolist(), self.sizes.ravel().tolist(), strict=True):
-            self.spool.seek(offset)
-            data = self.spool.read(size)
-            out.write(struct.pack("<I", size) + data + data[-4:])
+    def runs(self, start: int) -> Iterator[_Run]:
+        """The tiles row by row, each with its leader and trailer, in pieces that may be copied side by side."""
+        tiles: list[tuple[int, int]] = []
+        length = 0
+        for tile in zip(self.offsets.ravel().tolist(), self.sizes.ravel().tolist(), strict=True):
+            tiles.append(tile)
+            length += _LEADER + tile[1] + _TRAILER
+            if length >= _RUN:
+                yield _Run(self.spool, tiles, start, length)
+                tiles, start, length = [], start + length, 0
+        if tiles:
+            yield _Run(self.spool, tiles, start, length)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Tiles that follow each other in the file."""
+
+    spool: IO[bytes]
+    tiles: Sequence[tuple[int, int]]
+    """Where they lie in the scratch file, and their sizes."""
+    start: int
+    """Where the first begins in the file, with its leader."""
+    length: int
+
+    def copy(self, out: int) -> None:
+        """Write the tiles where they belong in the file with this descriptor."""
+        data = memoryview(bytearray(self.length))
+        place = 0
+        for offset, size in self.tiles:
+            struct.pack_into("<I", data, place, size)
+            tile = data[place + _LEADER : place + _LEADER + size]
+            _fill(tile, self.spool.fileno(), offset)
+            place += _LEADER + size + _TRAILER
+            data[place - _TRAILER : place] = tile[-_TRAILER:]
+        _put(data, out, self.start)
+
+
+def _fill(data: memoryview, file: int, offset: int) -> None:
+    """Fill memory with the bytes of a file from an offset on."""
+    while data:
+        done = os.preadv(file, [data], offset)
+        if not done:
+            raise EOFError("the scratch file ends before its tiles do")
+        data, offset = data[done:], offset + done
+
+
+def _put(data: memoryview, file: int, offset: int) -> None:
+    """Write all bytes to a file from an offset on."""
+    while data:
+        done = os.pwrite(file, data, offset)
+        data, offset = data[done:], offset + done
 
 
 def read_tags(template: bytes) -> dict[int, Field]:
@@ -147,10 +200,11 @@ def read_tags(template: bytes) -> dict[int, Field]:
     return tags
 
 
-def write_cog(out: IO[bytes], levels: Sequence[Level], codec: Codec, template: bytes) -> None:
+def write_cog(out: IO[bytes], levels: Sequence[Level], codec: Codec, template: bytes, pool: Executor) -> None:
     """Writes the file from the tiles of its levels (the image first, then its overviews).
 
     :param template: a GeoTIFF with the same bands, whose tags on pixels, place and metadata are taken over.
+    :param pool: copies tiles.
     """
     tags = read_tags(template)
     big = sum(level.final_length + 12 * level.sizes.size for level in levels) > BIG
@@ -169,8 +223,11 @@ def write_cog(out: IO[bytes], levels: Sequence[Level], codec: Codec, template: b
     for i, level in enumerate(levels):
         following = starts[i + 1] if i + 1 < len(levels) else 0
         out.write(form.directory(_fields(level, i, codec, tags, data[i], big), starts[i], following))
-    for level in reversed(levels):
-        level.copy(out)
+    out.flush()
+    for level in levels:
+        level.spool.flush()
+    runs = (run for level, start in zip(levels, data, strict=True) for run in level.runs(start))
+    deque(pool.map(partial(_Run.copy, out=out.fileno()), runs), maxlen=0)
 
 
 def _fields(

@@ -255,7 +255,7 @@ class Attempt:
         if path.parent != self._folder or path.is_symlink() or not path.is_file():
             raise RuntimeError(f"the run names a file {file['name']!r} that it did not write")
         key = trash.prefix(self.lease.job.id, self.lease.attempt) + file["name"]
-        file["checksum"] = file.get("checksum") or _checksum(path)
+        file["checksum"] = _checksum(path)
         file["size"] = self._store(key, path)
         return file
 
@@ -329,5 +329,6 @@ def internal(id: str) -> str:
 
 
 def _checksum(path: Path) -> str:
+    """The SHA-256 of a file in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

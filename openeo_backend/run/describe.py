@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from typing import Any
 
 from odc.geo.geobox import GeoBox
 
 from openeo_backend.formats.asset import Asset
-
-#: Multihash prefix of a SHA-256 digest (code 0x12, 32 bytes), as the STAC file extension wants it.
-SHA256 = "1220"
 
 
 def describe(asset: Asset, node: str) -> dict[str, Any]:
@@ -22,7 +17,6 @@ def describe(asset: Asset, node: str) -> dict[str, Any]:
         "title": asset.title or asset.path.name,
         "roles": list(asset.roles),
         "size": asset.path.stat().st_size,
-        "checksum": checksum(asset.path),
         "bands": [{key: value for key, value in vars(band).items() if value is not None} for band in asset.bands],
         "proj": _projection(asset.geobox) if asset.geobox is not None else None,
         "bbox": list(asset.bbox) if asset.bbox is not None else None,
@@ -32,12 +26,6 @@ def describe(asset: Asset, node: str) -> dict[str, Any]:
         "node": node,
     }
     return {key: value for key, value in description.items() if value is not None}
-
-
-def checksum(path: Path) -> str:
-    """The SHA-256 of a file as a multihash in hexadecimal."""
-    with path.open("rb") as file:
-        return SHA256 + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _projection(geobox: GeoBox) -> dict[str, Any]:

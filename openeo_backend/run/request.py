@@ -74,8 +74,8 @@ class Outcome:
     """How a run ended. Exactly one of `files`/`value` (success) and `error` is meaningful."""
 
     files: tuple[Mapping[str, Any], ...] = ()
-    """One description per file: name, media_type, title, roles, size, checksum, bands, proj, bbox, start, end,
-    dimensions, node."""
+    """One description per file: name, media_type, title, roles, size, bands, proj, bbox, start, end, dimensions,
+    node."""
     value: Any = None
     """The bare JSON value of a graph that ends in one (number, string, array ...), when `has_value`."""
     has_value: bool = False

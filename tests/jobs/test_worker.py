@@ -91,7 +91,10 @@ def two_files(request: RunRequest, hear: Hear, is_cancelled: Asked) -> Outcome:
     hear(Event("progress", {"percent": 100}))
     (request.folder / "a.tif").write_bytes(b"first")
     (request.folder / "b.json").write_bytes(b"{}")
-    files = ({"name": "a.tif", "media_type": "image/tiff"}, {"name": "b.json", "media_type": "application/json"})
+    files = (
+        {"name": "a.tif", "media_type": "image/tiff", "checksum": "a guess"},
+        {"name": "b.json", "media_type": "application/json"},
+    )
     # what the child took is less than what the job took
     return Outcome(
         files=files, usage={"cpu": {"value": 2, "unit": "cpu-seconds"}, "duration": {"value": 0, "unit": "seconds"}}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -84,13 +83,15 @@ def test_pixels_equal_those_of_plain_rasterio_and_numpy(engine: Engine, archive:
         values = dataset.read(1)
     assert np.array_equal(values, np.max(read_items(archive, "B04"), axis=0))
     assert file["size"] == (tmp_path / "o" / file["name"]).stat().st_size
-    digest = hashlib.sha256((tmp_path / "o" / file["name"]).read_bytes()).hexdigest()
-    assert file["checksum"] == f"1220{digest}"
     assert file["proj"]["code"] == "EPSG:32632"
     assert file["proj"]["shape"] == [96, 96]
     assert len(outcome.provenance["items"]) == 3
     # without a time dimension, the file is about the period loaded: the solar days of the three dates
     assert (file["start"], file["end"]) == ("2025-05-01T00:00:00Z", "2025-06-10T00:00:00Z")
+
+
+def contents(folder: Path, outcome: Outcome) -> list[bytes]:
+    return [(folder / file["name"]).read_bytes() for file in outcome.files]
 
 
 def test_a_child_gives_the_same_bytes(engine: Engine, settings: Settings, tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_a_child_gives_the_same_bytes(engine: Engine, settings: Settings, tmp_pa
     here = run(engine, request(tmp_path / "here", "max", **nodes))
     events: list[Event] = []
     there = ChildRunner(settings)(request(tmp_path / "there", "max", **nodes), events.append, lambda: False)
-    assert [file["checksum"] for file in here.files] == [file["checksum"] for file in there.files] != []
+    assert contents(tmp_path / "here", here) == contents(tmp_path / "there", there) != []
     assert any(event.kind == "log" and "EPSG:32632" in event.data["message"] for event in events)
     percents = [event.data["percent"] for event in events if event.kind == "progress"]
     assert percents == sorted(percents)
