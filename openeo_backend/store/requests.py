@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.exc import OperationalError
 
 from openeo_backend.errors import OpenEOError
 from openeo_backend.observe.later import later
@@ -19,6 +20,9 @@ from openeo_backend.store.types import now
 #: Building it each time would take as long as writing a row.
 _ADDED = insert(requests).values(created=now())
 
+#: Requests that wait for a database that is away; of more, the latest.
+_MOST_WAITING = 1000
+
 
 class Requests:
     """Synchronous requests by id; only their user sees them."""
@@ -27,6 +31,7 @@ class Requests:
         self._database = database
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._waiting: list[tuple[dict[str, Any], list[Entry]]] = []
+        self._is_due = False
 
     def add_soon(self, user: str, id: str, log_level: str, entries: Iterable[Entry] = ()) -> None:
         """Remember a request as :meth:`add` does, but a moment later, together with others.
@@ -39,20 +44,26 @@ class Requests:
         values, kept = _values(user, id, log_level, entries)
         with self._lock:
             self._waiting.append((values, kept))
-            is_first = len(self._waiting) == 1
-        if is_first:
+            was_due, self._is_due = self._is_due, True
+        if not was_due:
             later().do(self.flush)
 
     def flush(self) -> None:
-        """Write what waits to be written."""
+        """Write what waits to be written. Where the database is away it goes on waiting, for the next request."""
         with self._writing:
             with self._lock:
-                waiting, self._waiting = self._waiting, []
-            if waiting:
+                waiting, self._waiting, self._is_due = self._waiting, [], False
+            if not waiting:
+                return
+            try:
                 with self._database.write() as connection:
                     connection.execute(_ADDED, [values for values, _ in waiting])
                     for values, kept in waiting:
                         logs.append(connection, request_logs, values["id"], len(kept), kept)
+            except OperationalError:
+                with self._lock:
+                    self._waiting = [*waiting, *self._waiting][-_MOST_WAITING:]
+                raise
 
     def add(
         self,

@@ -167,6 +167,24 @@ def test_logs_of_requests_that_nobody_asks_for_are_written(store: Store, migrate
     other.close()
 
 
+def test_logs_of_requests_wait_while_the_database_is_away(store: Store, migrated_url: str) -> None:
+    if not migrated_url.startswith("sqlite"):
+        pytest.skip("on PostgreSQL logs are written at once")
+    other = Store.open(migrated_url)
+    with other.database.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE requests RENAME TO away")
+    store.requests.add_soon("ada", "s-1", "info", [{"message": "a"}])
+    assert later().finish(10)
+    with other.database.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE away RENAME TO requests")
+    store.requests.add_soon("ada", "s-2", "info", [{"message": "b"}])
+    assert later().finish(10)
+    for id, message in (("s-1", "a"), ("s-2", "b")):
+        page = other.requests.logs("ada", id, None, "info", None)[1]
+        assert [entry["message"] for entry in page.entries] == [message]
+    other.close()
+
+
 def test_logs_of_synchronous_requests_are_their_users(store: Store) -> None:
     store.requests.add("ada", "s-1", "info", [{"level": "debug", "message": "a"}, {"level": "info", "message": "b"}])
     store.requests.log("ada", "s-1", [{"level": "error", "message": "c"}])
