@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import heapq
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
 from itertools import count
 from typing import Any
+
+from openeo_backend.observe.process import one_per_process
 
 log = logging.getLogger(__name__)
 
@@ -92,12 +92,5 @@ class Alarms:
                 return call
 
 
-def alarms() -> Alarms:
-    """Those of this process."""
-    return _of(os.getpid())
-
-
-@functools.cache
-def _of(process: int) -> Alarms:
-    """Those of a process: a fork does not have the thread of its parent."""
-    return Alarms()
+alarms = one_per_process(Alarms)
+"""Those of this process."""

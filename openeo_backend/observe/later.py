@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
 from queue import SimpleQueue
+
+from openeo_backend.observe.process import one_per_process
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +49,5 @@ class Later:
             del action
 
 
-def later() -> Later:
-    """That of this process."""
-    return _of(os.getpid())
-
-
-@functools.cache
-def _of(process: int) -> Later:
-    """That of a process: a fork does not have the thread of its parent."""
-    return Later()
+later = one_per_process(Later)
+"""That of this process."""
