@@ -43,7 +43,7 @@ _GHOST = b"GDAL_STRUCTURAL_METADATA_SIZE=%06d bytes\n" % len(_LAYOUT) + _LAYOUT
 _LEADER = _TRAILER = 4
 
 #: Bytes of tiles that are copied together.
-_RUN = 4 * 2**20
+_RUN = 2**20
 
 Field = tuple[int, int, bytes]
 """Type, count and value bytes of a tag."""
