@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 
@@ -22,9 +21,11 @@ from openeo_backend.catalog.grd.load import load_grd, needs_imaging
 from openeo_backend.catalog.handles import Handles
 from openeo_backend.catalog.hrefs import Gate, is_url
 from openeo_backend.catalog.item import Item
-from openeo_backend.catalog.levels import DIGITAL_NUMBERS, optical_levels, radar_coefficients, sun_zeniths
+from openeo_backend.catalog.levels import DIGITAL_NUMBERS
 from openeo_backend.catalog.load import Assembler, Assembly
+from openeo_backend.catalog.loads import Basis, Loaded, Loads
 from openeo_backend.catalog.mosaic import Step, group
+from openeo_backend.catalog.origins import provenance, summary
 from openeo_backend.catalog.own import Result, Results, is_result, refuse_unfinished, source_of
 from openeo_backend.catalog.published import Published
 from openeo_backend.catalog.queryables import queryables
@@ -35,7 +36,7 @@ from openeo_backend.catalog.series import Series
 from openeo_backend.catalog.sources import ItemQuery, Source, links
 from openeo_backend.catalog.summaries import federated
 from openeo_backend.catalog.viewer import Viewer, Withheld, not_found, place_of
-from openeo_backend.cube import Cube, Provenance
+from openeo_backend.cube import Cube
 from openeo_backend.cube.extent import Interval, parse_area, parse_interval, parse_surroundings
 from openeo_backend.errors import OpenEOError
 from openeo_backend.graph.effects import LoadHints
@@ -69,6 +70,7 @@ class Catalog:
         self._results = results
         self._viewer = Viewer()
         self._handles = Handles(door, keeps=True)
+        self._loads = Loads(settings.search_kept_seconds)
         opened = [
             open_source(address, door, settings.max_items, settings.search_seconds, settings.search_kept_seconds)
             for address in sources
@@ -175,13 +177,19 @@ class Catalog:
         with uncollected():
             return self._load(source, id, request, env, source.settings(id), None if source.grows else self._handles)
 
+    def reads(self) -> int:
+        """How many blocks of pixels of collections were read so far, roughly: it grows with each."""
+        return self._handles.reads
+
     def least(self, id: str, request: LoadRequest, hint: LoadHints) -> Least | None:
         """The least that loading a collection reads, told without searching items; None where that is not known.
 
         :raises OpenEOError: as `load`, but NoDataAvailable.
         """
         source = self._source(id)
-        return _least(source, id, _search(request, hint), request, hint)
+        return self._loads.least(
+            id, request, hint, source, lambda: _least(source, id, _search(request, hint), request, hint)
+        )
 
     def load_url(self, url: str, request: LoadRequest, env: Surroundings) -> Cube:
         """A lazy cube of a STAC item, collection, catalog, API or search result; of own results without HTTP.
@@ -251,19 +259,43 @@ class Catalog:
         handles: Handles | None = None,
     ) -> Cube:
         """:param handles: open files that loads share."""
-        search = _search(request, env.hint)
-        expected = _least(source, id, search, request, env.hint) if request.most is not None else None
-        if request.most is not None and expected is not None and expected.samples > request.most:
-            raise refuse(expected.samples, request.most, f"{id}: {expected.describe()}", at_least=True)
+        asked = self._loads.asked(id, request, env) if handles is not None else None
+        known = self._loads.get(asked)
+        if known is not None and not known.fits(request.most):
+            known = None
+        search = known.basis.search if known is not None else _search(request, env.hint)
+        if known is None:
+            _refuse_larger(source, id, search, request, env.hint)
         collection = source.collection(id)
+        found = find(source, id, search, self._settings.max_items, lambda message: env.log("warning", message))
+        sample = source.sample(id)
+        if known is None or not known.basis.is_same(collection, sample, found):
+            known = self._assembled(
+                Basis(search, collection, sample, found), source, id, request, env, settings, handles
+            )
+            self._loads.put(asked, known)
+        for message in known.told:
+            env.log("info", message)
+        return known.cube
+
+    def _assembled(
+        self,
+        basis: Basis,
+        source: Source,
+        id: str,
+        request: LoadRequest,
+        env: Surroundings,
+        settings: CollectionSettings,
+        handles: Handles | None,
+    ) -> Loaded:
+        """A load made of what was found."""
+        search, collection = basis.search, basis.collection
         gate = Gate(source.root, self._door.check, self._buckets)
         handles = handles or Handles(self._door)
         soft = (lambda message: env.log("warning", message)) if env.options.get("soft_errors") else None
         series = Series(gate, handles, soft)
-        found = find(source, id, search, self._settings.max_items, lambda message: env.log("warning", message))
-        items = series.complete(found)
-        sample = series.complete(_newest(source.sample(id)))
-        bands = _choose(collection, [*sample, *_newest(items)], request, env.hint, id)
+        items = series.complete(basis.items)
+        bands = _choose(collection, [*series.complete(_newest(basis.sample)), *_newest(items)], request, env.hint, id)
         items = series.unfold(items, bands, search.interval)
         steps = [step for step in group(items, settings.mosaic) if search.labels.contains(np.asarray(step.label))]
         steps = _with_bands(steps, bands)
@@ -287,15 +319,26 @@ class Catalog:
             soft=soft,
             most=request.most,
         )
-        raw = needs_imaging(steps)
-        assembler = None if raw else Assembler(assembly)
-        cube = assembler.cube() if assembler is not None else load_grd(assembly, self._door)
-        _tell(env, id, cube, steps)
-        if assembler is not None and assembler.coarse is not None:
+        origin = provenance(collection, id, steps, bands)
+        if needs_imaging(steps):
+            cube = load_grd(assembly, self._door)
+            origin = replace(origin, coefficients=(DIGITAL_NUMBERS,))
+            return Loaded(basis, cube.patch(provenance=origin), summary(id, cube, steps))
+        assembler = Assembler(assembly)
+        cube = assembler.cube()
+        told = summary(id, cube, steps)
+        if assembler.coarse is not None:
             size = assembler.coarse.factor
-            env.log("info", f"{id}: means of {size} x {size} pixels are read, from overviews where files have them.")
-        origin = _provenance(collection, id, steps, bands)
-        return cube.patch(provenance=replace(origin, coefficients=(DIGITAL_NUMBERS,)) if raw else origin)
+            told += [f"{id}: means of {size} x {size} pixels are read, from overviews where files have them."]
+        is_sure = not (series.has_looked or assembler.has_looked)
+        return Loaded(basis, cube.patch(provenance=origin), told, is_sure)
+
+
+def _refuse_larger(source: Source, id: str, search: Search, request: LoadRequest, hint: LoadHints) -> None:
+    """:raises OpenEOError: ProcessGraphComplexity, before items are searched, for a load of more than it may read."""
+    expected = _least(source, id, search, request, hint) if request.most is not None else None
+    if request.most is not None and expected is not None and expected.samples > request.most:
+        raise refuse(expected.samples, request.most, f"{id}: {expected.describe()}", at_least=True)
 
 
 def _least(source: Source, id: str, search: Search, request: LoadRequest, hint: LoadHints) -> Least | None:
@@ -364,49 +407,3 @@ def _with_bands(steps: Iterable[Step], bands: Mapping[str, AssetBand]) -> list[S
         for step in steps
     ]
     return [step for step in kept if step.items]
-
-
-def _tell(env: Surroundings, id: str, cube: Cube, steps: list[Step]) -> None:
-    grid = cube.geobox
-    if grid is None:
-        return
-    count = sum(len(step.items) for step in steps)
-    env.log(
-        "info",
-        f"{id}: {count} items in {len(steps)} time steps from {np.datetime_as_string(steps[0].label, unit='D')} to "
-        f"{np.datetime_as_string(steps[-1].label, unit='D')}, on the grid {grid.crs}, resolution "
-        f"{abs(grid.resolution.x):.10g} x {abs(grid.resolution.y):.10g}, {grid.shape[1]} x {grid.shape[0]} pixels.",
-    )
-
-
-def _address(item: Item, collection: str) -> str:
-    """Where users find an item: its URL or, of one in files of this machine, its path in this API."""
-    return item.href if is_url(item.href) else f"collections/{quote(collection)}/items/{quote(item.id, safe='')}"
-
-
-def _provenance(
-    collection: Mapping[str, Any], id: str, steps: Sequence[Step], bands: Mapping[str, AssetBand]
-) -> Provenance:
-    license = collection.get("license")
-    levels = optical_levels(collection, (item for step in steps for item in step.items))
-    coefficients = radar_coefficients(collection, [band.description for band in bands.values()])
-    return Provenance(
-        items=tuple(dict.fromkeys(_address(item, id) for step in steps for item in step.items)),
-        collections=(id,),
-        licenses=(str(license),) if license else (),
-        providers=tuple(collection.get("providers") or ()),
-        levels=levels,
-        coefficients=coefficients,
-        sun=sun_zeniths(steps) if "L1" in levels and not coefficients else (),
-        period=tuple(f"{np.datetime_as_string(step.label, unit='s')}Z" for step in (steps[0], steps[-1])),
-        instruments=_instruments(collection, steps),
-    )
-
-
-def _instruments(collection: Mapping[str, Any], steps: Sequence[Step]) -> tuple[str, ...]:
-    """The instruments that the items name; where they name none, those of their collection."""
-    told = [item.properties.get("instruments") for step in steps for item in step.items]
-    listed: list[Any] = [names for names in told if isinstance(names, list)] or [
-        (collection.get("summaries") or {}).get("instruments") or ()
-    ]
-    return tuple(dict.fromkeys(str(name) for names in listed for name in names))

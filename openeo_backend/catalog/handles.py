@@ -54,6 +54,8 @@ class Handles:
         self._pool: ThreadPoolExecutor | None = None
         self._describer: ThreadPoolExecutor | None = None
         self._room = Room()
+        self.reads = 0
+        """Grows whenever pixels of a block are read."""
 
     def __reduce__(self) -> tuple[type[Handles], tuple[Requests | None, bool]]:
         return Handles, (self._door, self._plain)

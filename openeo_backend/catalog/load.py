@@ -116,6 +116,11 @@ class Assembler:
         self.layers = {item: models.layers(item) for step in assembly.steps for item in step.items}
         self._learn()
 
+    @property
+    def has_looked(self) -> bool:
+        """Whether it needed to open files to know what they are like."""
+        return bool(self._probes) or self.coarse is not None
+
     def _learn(self) -> None:
         """Take scale, offset and unit from the first file of a band of arrays, where the metadata do not tell them."""
         bands = dict(self.what.bands)

@@ -26,6 +26,7 @@ class Published:
         self.grows = grows
         self._settings = settings
         self._names: tuple[list[str], dict[str, str]] = ([], {})
+        self._collections: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
 
     @property
     def root(self) -> Path | None:
@@ -58,10 +59,16 @@ class Published:
         return list(self.names())
 
     def collection(self, id: str) -> Mapping[str, Any]:
+        """The metadata, as the same object as long as the source gives the same."""
         inner = self._inner(id)
         found, metadata = self.source.collection(inner), self.settings(id).metadata
-        changed: Mapping[str, Any] = merge_patch(found, metadata) if metadata else found
-        return {**changed, "id": id}
+        known = self._collections.get(id)
+        if known is None or known[0] is not found:
+            changed: Mapping[str, Any] = merge_patch(found, metadata) if metadata else found
+            known = (found, {**changed, "id": id})
+            if not self.grows:
+                self._collections[id] = known
+        return known[1]
 
     def items(self, id: str, query: ItemQuery) -> list[Item]:
         return self.source.items(self._inner(id), query)

@@ -67,6 +67,7 @@ class BlockReader:
 
     def fill_block(self, place: tuple[slice, ...], out: np.ndarray) -> None:
         """Fill an array with the values of a part of the cube."""
+        self.handles.reads += 1
         steps, bands, rows, cols = place
         block = _Block(crop(self.geobox, rows, cols), (rows.start, cols.start))
         planes = [

@@ -31,6 +31,8 @@ class Series:
         self._handles = handles
         self._soft = soft
         self._variables: dict[str, list[dict[str, Any]]] = {}
+        self.has_looked = False
+        """Whether it opened files."""
 
     def complete(self, items: Iterable[Item]) -> list[Item]:
         """The items, with the variables of array files as bands where the metadata name none.
@@ -97,6 +99,7 @@ class Series:
         )
 
     def _read(self, item: Item, key: str, ask: Any) -> Any:
+        self.has_looked = True
         asset = item.assets[key]
         kind = array_kind(asset)
         address = self._gate.admit(str(asset["href"]), for_gdal=False)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import geopandas as gpd
 import numpy as np
@@ -17,6 +17,8 @@ from odc.geo.geobox import GeoBox
 
 from openeo_backend.cube.dimension import Dimension
 from openeo_backend.errors import OpenEOError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,17 @@ class Cube:
             raise OpenEOError(
                 "DimensionExists", f"A data cube has one dimension of geometries, not {' and '.join(shapes)}."
             )
+
+    def derived(self, name: str, make: Callable[[], T]) -> T:
+        """What follows from the cube alone, and has neither values nor the cube in it: made once for each cube."""
+        if name not in self._derived:
+            self._derived[name] = make()
+        found: T = self._derived[name]
+        return found
+
+    @cached_property
+    def _derived(self) -> dict[str, Any]:
+        return {}
 
     # -- looking up -------------------------------------------------------------------------------------
 

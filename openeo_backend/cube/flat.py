@@ -200,10 +200,11 @@ def flat(rule: Rule) -> Callable[[Function], Function]:
     return mark
 
 
-def elementwise(function: Function, *names: str) -> Rule:
+def elementwise(function: Function, *names: str, **defaults: float) -> Rule:
     """A function of floats, null where an operand is, that gives floats of the same type."""
 
     def rule(process: Function, arguments: Mapping[str, Any]) -> Value:
+        arguments = {**defaults, **arguments}
         if set(arguments) != set(names):
             raise Unfit
         return Value(function, tuple(_number(arguments[name]) for name in names))

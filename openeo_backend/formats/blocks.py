@@ -71,6 +71,7 @@ def stream(
     apart: Sequence[int] = (),
     order: Literal["rows", "shared", "squares"] = "rows",
     folder: Path | None = None,
+    sources: Sources | None = None,
 ) -> Iterator[Block[T]]:
     """Computes every chunk of `array` exactly once and yields its windows.
 
@@ -90,9 +91,14 @@ def stream(
     :param order: `rows`: windows come row by row of the last two axes; `shared`: those that share much follow each
         other; `squares`: likewise, else four that lie in a square do, and four of such squares, and so on.
     :param folder: where results of windows wait that overtook others; None: in memory.
+    :param sources: where it is kept how a small array is computed, for the next time. It belongs to the array.
     """
-    threads = threads or memory.threads()
-    budget = min(budget, memory.planned() // 4)
+    threads, planned = threads or memory.threads(), memory.planned()
+    conditions = (threads, budget, planned, kept, tuple(apart), order, dask.config.get("scheduler", None))
+    if sources is not None and conditions in sources:
+        yield from _whole(*sources[conditions], finish, progress)
+        return
+    budget = min(budget, planned // 4)
     side = _side(array, budget // (threads + 1))
     axes = [_merge(sizes, side) for sizes in _chunks(array)[-2:]]
     others = _split(_chunks(array)[:-2], _area(axes) * array.dtype.itemsize, budget // (threads + 1))
@@ -101,16 +107,14 @@ def stream(
         places.sort(key=lambda place: _nested(place[0][0], place[1][0]))
     windows = [(*rest, y, x) for (_, y), (_, x) in places for rest in others]
     inner = max(threads // max(len(windows), 1), 1)
-    source = _Source(array, windows, inner, memory.planned() // 3 if kept is None else kept, apart)
+    source = _Source(array, windows, inner, planned // 3 if kept is None else kept, apart)
     if source.shared is not None and order != "rows":
         windows = [windows[number] for number in source.shared.order()]
     threads = source.fit(threads, windows, budget)
     if source.is_small:
-        whole = Told(progress)
-        with whole.told():
-            parts = list(source.finish(windows[0], finish, whole))
-        yield from parts
-        progress(1, 1)
+        if sources is not None:
+            sources[conditions] = source, windows[0]
+        yield from _whole(source, windows[0], finish, progress)
         return
 
     def compute(place: tuple[slice, ...], share: Share, found: Waiting[Block[T]]) -> None:
@@ -148,6 +152,17 @@ def stream(
             wait_for([future for _, _, future in pending])
             for _, found, _ in pending:
                 found.close()
+
+
+def _whole(
+    source: _Source, window: tuple[slice, ...], finish: Callable[[np.ndarray, tuple[slice, ...]], T], progress: Progress
+) -> Iterator[Block[T]]:
+    """The only window of an array, computed in this thread."""
+    whole = Told(progress)
+    with whole.told():
+        parts = list(source.finish(window, finish, whole))
+    yield from parts
+    progress(1, 1)
 
 
 @contextmanager
@@ -327,6 +342,9 @@ def _get_single(graph: Mapping[Any, Any], keys: list[Any], callbacks: Sequence[A
                 done(key)
     return [values[key] for key in keys]
 
+
+#: How small arrays are computed, by what decides on that.
+Sources = dict[tuple[Any, ...], tuple[_Source, tuple[slice, ...]]]
 
 #: Keys of the tasks that a window adds to the graph of its chunks.
 _WINDOW, _FINISHED = "openeo-window", "openeo-finished"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -19,7 +20,7 @@ from openeo_backend.cube.cube import Band, Cube
 from openeo_backend.cube.fusion import lifted
 from openeo_backend.errors import OpenEOError
 from openeo_backend.formats.asset import AssetBand, Progress
-from openeo_backend.formats.blocks import stream
+from openeo_backend.formats.blocks import Sources, stream
 from openeo_backend.formats.names import UNNAMED, distinct, instant, text
 from openeo_backend.formats.statistics import Statistics
 
@@ -79,10 +80,9 @@ class Storage:
 
 
 @dataclass(frozen=True)
-class Images:
-    """A raster cube laid out as (images, planes, rows, columns), north up."""
+class Arranged:
+    """How a raster cube is laid out as images."""
 
-    cube: Cube
     array: Any
     """numpy or dask array with the axes (time, other dimensions ..., bands, y, x); without time its first axis
     has length 1."""
@@ -91,6 +91,15 @@ class Images:
     planes: tuple[Plane, ...]
     transform: Affine
     storage: Storage
+    sources: Sources = field(default_factory=dict, compare=False)
+    """See :func:`openeo_backend.formats.blocks.stream`."""
+
+
+@dataclass(frozen=True)
+class Images(Arranged):
+    """A raster cube laid out as (images, planes, rows, columns), north up."""
+
+    cube: Cube = field(kw_only=True)
 
     @property
     def count(self) -> int:
@@ -169,7 +178,13 @@ def arrange(cube: Any, options: Mapping[str, Any], format_name: str) -> Images:
         raise unsuitable(format_name, "it takes raster data with the axes x and y", suggest(cube))
     if cube.data.dtype.kind not in "biuf":
         raise unsuitable(format_name, f"it takes numbers, not values of type {cube.data.dtype}", suggest(cube))
-    cube = north_up(cube)
+    cube = cube.derived("north up", partial(_turned, cube)) or cube
+    if options:
+        return Images(**vars(_arranged(cube, options, format_name)), cube=cube)
+    return Images(**vars(cube.derived("images", partial(_arranged, cube, options, format_name))), cube=cube)
+
+
+def _arranged(cube: Cube, options: Mapping[str, Any], format_name: str) -> Arranged:
     x, y = cube.axis("x"), cube.axis("y")
     assert x is not None
     assert y is not None
@@ -188,7 +203,12 @@ def arrange(cube: Any, options: Mapping[str, Any], format_name: str) -> Images:
     planes = _planes(cube, [d.name for d in others], bands[0].name if bands else None)
     storage = choose_storage(cube, options)
     labels = cube.labels(times[0].name) if times else None
-    return Images(cube, data, labels, planes, transform, storage)
+    return Arranged(data, labels, planes, transform, storage)
+
+
+def _turned(cube: Cube) -> Cube | None:
+    turned = north_up(cube)
+    return None if turned is cube else turned
 
 
 def north_up(cube: Cube) -> Cube:

@@ -105,10 +105,11 @@ class Pictures:
         whole = {axis: -1 for axis in range(1, array.ndim - 2)}
         if not isinstance(array, da.Array):
             array = da.from_array(array, chunks={0: 1, **whole, array.ndim - 2: WINDOW, array.ndim - 1: WINDOW})
-        array = array.rechunk(whole)
+        if any(array.numblocks[axis] > 1 for axis in whole):
+            array = array.rechunk(whole)
 
         paint = _Paint(self.dtype, self.scale, self.colours, self.images.cube.nodata)
-        for block in stream(array, paint, progress):
+        for block in stream(array, paint, progress, sources=self.images.sources):
             yield from block.result
 
     def names(self, stem: str, extension: str) -> list[str]:
@@ -118,7 +119,8 @@ class Pictures:
 
     def describe(self, paths: list[Path], statistics: list[list[Statistics]], media_type: str) -> list[Asset]:
         """The assets of the written pictures."""
-        box, dimensions = bbox(self.images.cube), describe_dimensions(self.images.cube)
+        cube = self.images.cube
+        box, dimensions = cube.derived("place", lambda: (bbox(cube), describe_dimensions(cube)))
         assets = []
         for index, path in enumerate(paths):
             label = None if self.images.times is None else self.images.times[index]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from openeo_backend.errors import NodeRef, OpenEOError
@@ -19,6 +20,13 @@ class Surroundings(Protocol):
         """The surroundings seen from `node`."""
 
 
+class Keep(Protocol):
+    """Knows values of nodes from the last time, and keeps them for the next."""
+
+    def __call__(self, node: Node, inputs: Mapping[str, Any], call: Callable[[], Any]) -> Any:
+        """The value of a node: what `call` gives, or gave for the very same values of other nodes."""
+
+
 class Process(Protocol):
     """The part of a registry entry that evaluation needs."""
 
@@ -30,17 +38,21 @@ class Process(Protocol):
         """Refuse arguments of the wrong kind that a graph tells only when it runs; bring the others into form."""
 
 
-def evaluate(graph: Graph, processes: Processes, scope: Scope, env: Surroundings | None) -> Any:
+def evaluate(
+    graph: Graph, processes: Processes, scope: Scope, env: Surroundings | None, keep: Keep | None = None
+) -> Any:
     """The value of the graph's result node; every other node is evaluated, too.
 
     :param scope: values of the parameters that the graph refers to.
+    :param keep: may know values of its nodes (not of those of callbacks) already.
     :raises OpenEOError: with the path to the node that failed.
     """
     uses = _uses(graph)
     values: dict[str, Any] = {}
     for node in graph:
         with trace.entered((*trace.path(), NodeRef(node.id, node.process))):
-            values[node.id] = _call(node, processes, values, scope, env)
+            call = partial(_call, node, processes, values, scope, env)
+            values[node.id] = call() if keep is None else keep(node, {id: values[id] for id in node.inputs()}, call)
         for used in node.inputs():
             uses[used] -= 1
             if uses[used] == 0:

@@ -207,15 +207,19 @@ def clip(x: Any, min: Any, max: Any) -> Any:
     return _whole(value) if all(isinstance(bound, int) for bound in (x, min, max)) else value
 
 
+def _scale(*of: Any) -> Any:
+    values, in_min, in_max, out_min, out_max = of
+    clipped = np.clip(values, np.minimum(in_min, in_max), np.maximum(in_min, in_max))  # bounds that make doubles
+    scaled = (clipped - in_min) / (in_max - in_min) * (out_max - out_min) + out_min
+    arrays = [each.dtype for each in of if isinstance(each, np.ndarray)]
+    return scaled.astype(np.result_type(*arrays), copy=False) if arrays else scaled
+
+
 @process("linear_scale_range")
+@flat(elementwise(_scale, "x", "inputMin", "inputMax", "outputMin", "outputMax", outputMin=0, outputMax=1))
 def linear_scale_range(x: Any, inputMin: Any, inputMax: Any, outputMin: Any = 0, outputMax: Any = 1) -> Any:  # noqa: N803
     """x moved linearly from the input range, to which it is clipped, to the output range."""
-
-    def scale(values: Any, in_min: Any, in_max: Any, out_min: Any, out_max: Any) -> Any:
-        clipped = np.clip(values, np.minimum(in_min, in_max), np.maximum(in_min, in_max))
-        return (clipped - in_min) / (in_max - in_min) * (out_max - out_min) + out_min
-
-    return compute(scale, x=x, inputMin=inputMin, inputMax=inputMax, outputMin=outputMin, outputMax=outputMax)
+    return compute(_scale, x=x, inputMin=inputMin, inputMax=inputMax, outputMin=outputMin, outputMax=outputMax)
 
 
 def _normalized(x: Any, y: Any) -> Any:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from openeo_backend.catalog.bound import Least, refuse
 from openeo_backend.catalog.catalog import Catalog
+from openeo_backend.catalog.latest import Latest
 from openeo_backend.catalog.own import Results
 from openeo_backend.catalog.request import LoadRequest
 from openeo_backend.catalog.viewer import Viewer
@@ -19,10 +21,13 @@ from openeo_backend.graph.nodes import Graph, Node
 from openeo_backend.net.door import Door
 from openeo_backend.processes.registry import Registry
 from openeo_backend.run.literals import inspect_constants
-from openeo_backend.run.plan import Plan, plan, resolve
+from openeo_backend.run.plan import Plan, Stored, plan, resolve
 from openeo_backend.run.remote import PinnedProcesses, RemoteProcesses
 from openeo_backend.run.services import open_services
 from openeo_backend.settings import Settings, value_of
+
+#: Most plans that are kept, and most characters of the process that one is of.
+MOST_PLANS, MOST_TEXT = 64, 20_000
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class Engine:
     """See :mod:`openeo_backend.run.services`."""
     constants: Mapping[str, Inspect] = field(default_factory=dict)
     """See :mod:`openeo_backend.run.literals`."""
+    plans: Latest[Plan] = field(default_factory=lambda: Latest(MOST_PLANS))
+    """Of processes that were sound, by what was sent."""
 
     @classmethod
     def open(cls, settings: Settings, results: Results | None = None) -> Engine:
@@ -77,15 +84,52 @@ class Engine:
             found without searching or opening anything.
         :param checked: a sound plan was made of it a moment ago: that is not done again. Loads look for themselves.
         """
-        inspect: Mapping[str, Inspect] = {**self.constants, "load_collection": self._inspect_load}
-        limits, remote = self.settings.limits, remote or self.pinned()
-        found, problems = plan(
-            process, self.processes, limits, stored=stored, given=given, inspect=inspect, remote=remote, checked=checked
-        )
+        remote = remote or self.pinned()
+        text = _text(process, given, checked)
+        found = self.plans.get(text) if text is not None else None
+        problems: list[OpenEOError] = []
+        if found is None or not (checked or self._are_loadable(found.graph)):
+            found, problems = self._planned(text, process, stored or {}, given, remote, checked)
         if found is None or most is None or checked:
             return found, problems
         problems = self._too_large(found, most)
         return (None, problems) if problems else (found, [])
+
+    def _planned(
+        self,
+        text: str | None,
+        process: Mapping[str, Any],
+        stored: Mapping[str, Mapping[str, Any]],
+        given: Mapping[str, Any] | None,
+        remote: PinnedProcesses,
+        checked: bool,
+    ) -> tuple[Plan | None, list[OpenEOError]]:
+        """A new plan. It is kept if it is of the predefined processes only: the others may change."""
+        stored = stored if isinstance(stored, Stored) else Stored(partial(dict, stored))
+        inspect: Mapping[str, Inspect] = {**self.constants, "load_collection": self._inspect_load}
+        found, problems = plan(
+            process,
+            self.processes,
+            self.settings.limits,
+            stored=stored,
+            given=given,
+            inspect=inspect,
+            remote=remote,
+            checked=checked,
+        )
+        if found is not None and text is not None and not stored.is_read and not remote.pins():
+            self.plans.put(text, found)
+        return found, problems
+
+    def _are_loadable(self, graph: Graph) -> bool:
+        """Whether the collections of a graph that was sound exist still, may be loaded, and have what is asked for."""
+        graphs = [graph]
+        while graphs:
+            for node in graphs.pop():
+                if node.process == "load_collection" and any(self._inspect_collection(node)):
+                    return False
+                graphs += [reference for reference in node.references() if isinstance(reference, Graph)]
+        return True
 
     def pinned(self, pins: Iterable[Mapping[str, Any]] = ()) -> PinnedProcesses:
         """Processes by URL, some of them pinned already."""
@@ -132,6 +176,9 @@ class Engine:
     def _inspect_load(self, node: Node) -> Iterable[OpenEOError]:
         """Whether the collection of a load_collection exists, may be loaded, and has what is asked for."""
         yield from self.constants["load_collection"](node)
+        yield from self._inspect_collection(node)
+
+    def _inspect_collection(self, node: Node) -> Iterable[OpenEOError]:
         id, bands = node.arguments.get("id"), node.arguments.get("bands")
         if not isinstance(id, str):
             return
@@ -150,6 +197,15 @@ class Engine:
                         f"The collection '{id}' has no band '{band}'.",
                         hint=f"Available: {', '.join(known)}.",
                     )
+
+
+def _text(*of: Any) -> str | None:
+    """What a plan is made of; None where that is much, or no JSON."""
+    try:
+        text = json.dumps(of)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return text if len(text) <= MOST_TEXT else None
 
 
 def _names_urls(process: Mapping[str, Any]) -> bool:

@@ -172,8 +172,12 @@ def _evaluate(request: RunRequest, engine: Engine, journal: Journal, meter: Mete
         with without_pixels():
             value = evaluate(plan.graph, engine.processes, Scope(), env)
         return Outcome(value=size_of(env.saved or _unsaved(value, plan), meter), has_value=True, usage=meter.usage())
-    with computing(engine.settings.compute, request.threads, _planned(request, engine.settings.compute.memory_mb)):
-        value = evaluate(plan.graph, engine.processes, Scope(), env)
+    planned = _planned(request, engine.settings.compute.memory_mb)
+    with computing(engine.settings.compute, request.threads, planned):
+        keep = None
+        if request.is_plain:  # this process goes on for the next request
+            keep = plan.values.under((request.threads, planned), engine.processes, engine.catalog.reads)
+        value = evaluate(plan.graph, engine.processes, Scope(), env, keep)
         saved = env.saved or _unsaved(value, plan)
         if isinstance(value, Cube) and not value.dimensions and not env.saved:
             return _bare(_empty(value), loads, meter)

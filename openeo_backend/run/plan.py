@@ -16,6 +16,7 @@ from openeo_backend.graph.nodes import Graph
 from openeo_backend.graph.parse import read_leniently
 from openeo_backend.graph.pushdown import hints
 from openeo_backend.processes.registry import Registry
+from openeo_backend.run.values import Values
 from openeo_backend.settings import LimitsSettings
 
 #: Processes whose extents come from later filters.
@@ -36,6 +37,11 @@ class Stored(Mapping[str, Mapping[str, Any]]):
         self._read = read
         self.used: Mapping[str, Mapping[str, Any]] = {}
         """All of them once one was asked for: what a graph may call."""
+
+    @property
+    def is_read(self) -> bool:
+        """Whether a graph may call one."""
+        return "_all" in vars(self)
 
     @cached_property
     def _all(self) -> Mapping[str, Mapping[str, Any]]:
@@ -58,6 +64,8 @@ class Plan:
 
     graph: Graph
     hints: Mapping[str, LoadHints] = field(default_factory=dict)
+    values: Values = field(default_factory=Values)
+    """Of its nodes, from the last time that it was evaluated."""
 
 
 def plan(

@@ -128,6 +128,15 @@ def test_an_index_then_a_median(registry: Registry, kind: str, monkeypatch: pyte
     assert compare(median) == 2
 
 
+@pytest.mark.parametrize("kind", [kind for kind in CUBES if kind != "boolean"])
+@pytest.mark.parametrize("output", [{}, {"outputMin": 2.5, "outputMax": 255}])
+def test_scaling_of_the_first_date(registry: Registry, kind: str, output: dict[str, float]) -> None:
+    first = blocks.reduce(CUBES[kind](3), blocks.bind(callback(registry, one("first")), "data", context=None), ["t"])
+    scale = {"s": node("linear_scale_range", x={"from_parameter": "x"}, inputMin=9, inputMax=2, **output)}
+    scaled = blocks.apply(first, blocks.bind(callback(registry, scale | {"s": scale["s"] | {"result": True}}), "x"))
+    assert compare(scaled) == 2
+
+
 @pytest.mark.parametrize("kind", ["uint16", "int16", "float32", "int32"])
 def test_a_mask_of_clouds_then_months(registry: Registry, kind: str) -> None:
     loaded = CUBES[kind](2)
