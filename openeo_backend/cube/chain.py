@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from functools import partial
+from itertools import count, pairwise
 from typing import Any, Protocol, TypeGuard
 
 import numpy as np
@@ -111,9 +112,26 @@ class Planes:
     axis: int
     count: int
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        for start in range(self.count):
-            yield self.chain.plane(self.blocks, self.axis, slice(start, start + 1), None)
+    def parts(self, place: Place, apart: Mapping[int, int]) -> Iterator[tuple[Place, np.ndarray]]:
+        """Parts of the result with where they lie, as they are computed.
+
+        :param place: where the whole of it lies.
+        :param apart: axes along which a plane may be cut, at multiples of which numbers.
+        """
+        first = place[self.axis].start
+        for number in range(self.count):
+            plane = slice(number, number + 1)
+            where = (*place[: self.axis], slice(first + number, first + number + 1), *place[self.axis + 1 :])
+            bound = self.chain.bind(self.blocks, self.axis, plane)
+            cut = bound.along
+            if cut is None or cut == self.axis or cut not in apart:
+                yield where, bound.run()
+                continue
+            start, stop = where[cut].start, where[cut].stop
+            edges = [start, *range(start // apart[cut] * apart[cut] + apart[cut], stop, apart[cut]), stop]
+            for top, bottom in pairwise(edges):
+                rows = slice(top, bottom)
+                yield (*where[:cut], rows, *where[cut + 1 :]), bound.strips(cut, slice(top - start, bottom - start))
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +197,11 @@ class Chain:
 
         :param out: see :meth:`Bound.run`.
         """
-        return self._bind(blocks, count(), axis, part).run(out)
+        return self.bind(blocks, axis, part).run(out)
+
+    def bind(self, blocks: Sequence[np.ndarray], axis: int, part: slice) -> Bound:
+        """The chain with the parts of blocks that a part of the result along an axis needs; those are filled."""
+        return self._bind(blocks, count(), axis, part)
 
     def result_shape(self, blocks: Sequence[HasShape]) -> tuple[int, ...]:
         """The shape of the result for blocks of some shapes."""
@@ -288,13 +310,15 @@ def _joined(
     compute: Callable[[slice, np.ndarray | None], np.ndarray],
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Parts along an axis as one array.
+    """Parts along an axis that follow each other as one array.
 
     :param compute: makes a part, in the array that it is given, if any and if it can.
     :param out: the array, if there is one.
     """
+    first = None
     for place in parts:
-        where = (*(slice(None),) * axis, place)
+        first = place.start if first is None else first
+        where = (*(slice(None),) * axis, slice(place.start - first, place.stop - first))
         target = None if out is None else out[where]
         values = compute(place, target)
         if out is None:
@@ -316,24 +340,34 @@ class Bound:
     shape: tuple[int, ...]
     program: Program | None = None
 
+    @property
+    def along(self) -> int | None:
+        """The axis of the result along which it is computed in strips."""
+        fitting = [axis for axis in range(len(self.shape)) if self.goes_along(axis)]
+        return max(fitting, key=lambda axis: self.shape[axis], default=None)
+
     def run(self, out: np.ndarray | None = None) -> np.ndarray:
         """The result, strip by strip.
 
         :param out: where to put it; then this is what is returned, or not, where the result is made at once.
         """
-        axis = max(
-            (axis for axis in range(len(self.shape)) if self.goes_along(axis)),
-            key=lambda axis: self.shape[axis],
-            default=None,
-        )
+        axis = self.along
         if axis is None or self.values <= STRIP or not math.prod(self.shape):
             return self.part(None, slice(None))
-        length = self.shape[axis]
-        rows = max(1, STRIP * length // self.values)
-        parts = (slice(start, min(start + rows, length)) for start in range(0, length, rows))
+        return self.strips(axis, slice(0, self.shape[axis]), out)
+
+    def strips(self, axis: int, part: slice, out: np.ndarray | None = None) -> np.ndarray:
+        """The values in a part along an axis, strip by strip.
+
+        :param out: see :meth:`run`.
+        """
+        length = part.stop - part.start
+        count = max(1, min(length, round(self.values * length / (STRIP * self.shape[axis]))))
+        edges = [part.start + length * number // count for number in range(count + 1)]
+        shape = (*self.shape[:axis], length, *self.shape[axis + 1 :])
         if out is None and self.program is not None and is_flattening(self.step):
-            out = np.empty(self.shape, self.step.target.dtype)
-        return _joined(self.shape, axis, parts, lambda part, target: self.part(axis, part, target), out)
+            out = np.empty(shape, self.step.target.dtype)
+        return _joined(shape, axis, map(slice, edges, edges[1:]), partial(self.part, axis), out)
 
     @property
     def values(self) -> int:

@@ -56,15 +56,22 @@ class Lookup:
         if self.parallel:
             rows = self.rows[self.place[0]] - self.window[0].start
             cols = self.cols[self.place[1]] - self.window[1].start
-            # Rows are copied as a whole, columns number by number: of as few rows as possible.
-            if len(rows) > pixels.shape[-2]:
-                return pixels.take(cols, axis=-1).take(rows, axis=-2), None
-            return pixels.take(rows, axis=-2).take(cols, axis=-1), None
+            out = np.empty((*pixels.shape[:-2], len(rows), len(cols)), pixels.dtype)
+            for plane in np.ndindex(*pixels.shape[:-2]):  # what lies between is no larger than a plane
+                out[plane] = _picked(pixels[plane], rows, cols)
+            return out, None
         rows, cols = self.rows[self.place], self.cols[self.place]
         inside = (rows >= 0) & (cols >= 0)
         rows = np.where(inside, rows - self.window[0].start, 0)
         cols = np.where(inside, cols - self.window[1].start, 0)
         return pixels[..., rows, cols], inside
+
+
+def _picked(plane: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+    """Rows and columns of a plane. Rows are copied as a whole, columns number by number: of as few rows as possible."""
+    if len(rows) > plane.shape[0]:
+        return plane.take(cols, axis=1).take(rows, axis=0)
+    return plane.take(rows, axis=0).take(cols, axis=1)
 
 
 def find(block: GeoBox, transform: Affine, shape: tuple[int, int], crs: CRS) -> Lookup | None:

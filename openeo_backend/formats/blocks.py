@@ -68,7 +68,7 @@ def stream(
     threads: int | None = None,
     budget: int = BUDGET,
     kept: int | None = None,
-    apart: Sequence[int] = (),
+    apart: Mapping[int, int] | None = None,
     order: Literal["rows", "shared", "squares"] = "rows",
     folder: Path | None = None,
     sources: Sources | None = None,
@@ -87,14 +87,23 @@ def stream(
     :param array: numpy array or dask array with at least two axes.
     :param kept: bytes of what several windows need up to which it is kept for them; by default a third of the memory
         that is planned with.
-    :param apart: axes along which a window may come in parts, of which each is finished before the next is computed.
+    :param apart: axes along which a window may come in parts, of which each is finished before the next is computed,
+        and at multiples of which numbers it may be cut.
     :param order: `rows`: windows come row by row of the last two axes; `shared`: those that share much follow each
         other; `squares`: likewise, else four that lie in a square do, and four of such squares, and so on.
     :param folder: where results of windows wait that overtook others; None: in memory.
     :param sources: where it is kept how a small array is computed, for the next time. It belongs to the array.
     """
     threads, planned = threads or memory.threads(), memory.planned()
-    conditions = (threads, budget, planned, kept, tuple(apart), order, dask.config.get("scheduler", None))
+    conditions = (
+        threads,
+        budget,
+        planned,
+        kept,
+        tuple((apart or {}).items()),
+        order,
+        dask.config.get("scheduler", None),
+    )
     if sources is not None and conditions in sources:
         yield from _whole(*sources[conditions], finish, progress)
         return
@@ -107,7 +116,7 @@ def stream(
         places.sort(key=lambda place: _nested(place[0][0], place[1][0]))
     windows = [(*rest, y, x) for (_, y), (_, x) in places for rest in others]
     inner = max(threads // max(len(windows), 1), 1)
-    source = _Source(array, windows, inner, planned // 3 if kept is None else kept, apart)
+    source = _Source(array, windows, inner, planned // 3 if kept is None else kept, apart or {})
     if source.shared is not None and order != "rows":
         windows = [windows[number] for number in source.shared.order()]
     threads = source.fit(threads, windows, budget)
@@ -194,8 +203,9 @@ class _Source:
     """
 
     def __init__(
-        self, array: Any, windows: Sequence[tuple[slice, ...]], threads: int, kept: int, apart: Sequence[int] = ()
+        self, array: Any, windows: Sequence[tuple[slice, ...]], threads: int, kept: int, apart: Mapping[int, int]
     ) -> None:
+        self.apart = apart
         self.array, self.inner, self.is_single, self.is_small = array, threads, False, False
         self.lazy = isinstance(array, da.Array)
         self.shared: Shared | None = None
@@ -204,7 +214,8 @@ class _Source:
             self.chained = fuse(_culled(array.__dask_graph__(), keys), keys)
             self.starts = [_starts(sizes) for sizes in array.chunks]
             scheduler = dask.config.get("scheduler", None)
-            parted = self._parted(windows, frozenset(apart)) if apart and not callable(scheduler) else {}
+            axes = frozenset(axis for axis, step in apart.items() if step == 1)
+            parted = self._parted(windows, axes) if axes and not callable(scheduler) else {}
             chained = self.chained | parted
             single = self.is_single = sum(map(_works, chained.values())) == 1
             self.graph = chained if single else dict(optimize(chained, keys))
@@ -283,12 +294,9 @@ class _Source:
             if not isinstance(values, Planes):
                 yield Block(place, finish(values, place))
                 return
-            start = place[values.axis].start
-            for plane in values:
-                own = (*place[: values.axis], slice(start, start + 1), *place[values.axis + 1 :])
-                start += 1
-                found = Block(own, finish(plane, own))
-                del plane  # else there were two while the next is computed
+            for own, part in values.parts(place, self.apart):
+                found = Block(own, finish(part, own))
+                del part  # else there were two while the next is computed
                 yield found
                 del found
             return

@@ -122,7 +122,7 @@ class Images(Arranged):
         :param folder: where that may wait.
         """
         finish = _Finish(self.storage, tuple(self.array.shape[1:-2]), handle)
-        apart = range(self.array.ndim - 2)
+        apart = dict.fromkeys(range(self.array.ndim - 2), 1)
         for block in stream(self.array, finish, progress, apart=apart, order="squares", folder=folder):
             yield from block.result
 

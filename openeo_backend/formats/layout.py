@@ -93,7 +93,8 @@ class Layout:
         :param folder: where what is made of them may wait.
         """
         finish = _Finish(self.storage, chunking)
-        for block in stream(self.array, finish, progress, apart=(0,), order="shared", folder=folder):
+        apart = {0: 1} | dict.fromkeys((self.array.ndim - 2, self.array.ndim - 1), TILE)
+        for block in stream(self.array, finish, progress, apart=apart, order="shared", folder=folder):
             yield block.result
 
     def describe(self, index: int, stats: Statistics) -> AssetBand:

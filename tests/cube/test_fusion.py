@@ -244,6 +244,28 @@ def test_planes_come_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     planes = chain.ByPlanes(task.func, frozenset({0}))()
     assert isinstance(planes, chain.Planes)
     expected = np.fmax.reduce(plain(), axis=0)
-    for number, plane in enumerate(planes):
+    whole = slice(0, 3), slice(0, 40), slice(0, 50)
+    for number, (place, plane) in enumerate(planes.parts(whole, {0: 1})):
+        assert place == (slice(number, number + 1), *whole[1:])
         np.testing.assert_array_equal(plane, expected[number : number + 1])
     assert isinstance(chain.ByPlanes(task.func, frozenset({1}))(), np.ndarray)
+
+
+@pytest.mark.parametrize("strip", [1 << 20, 500, 1])
+def test_planes_are_cut_at_multiples_of_rows(monkeypatch: pytest.MonkeyPatch, strip: int) -> None:
+    """Where the block begins does not matter; strips may be longer or shorter than the parts."""
+    monkeypatch.setattr(chain, "PLANES_BYTES", 1000)
+    monkeypatch.setattr(chain, "STRIP", strip)
+    loaded = cube(((4,), (3,), (40,), (50,)))
+    array = blocks.reduce(loaded, largest, ["t"]).data.data
+    (task,) = fusion.fuse(dict(array.__dask_graph__()), [(array.name, 0, 0, 0)]).values()
+    planes = chain.ByPlanes(task.func, frozenset({0}))()
+    assert isinstance(planes, chain.Planes)
+    found, places = np.full((3, 40, 50), -1, "float32"), []
+    for place, part in planes.parts((slice(6, 9), slice(0, 40), slice(100, 150)), {0: 1, 1: 32, 2: 32}):
+        columns = slice(place[2].start - 100, place[2].stop - 100)
+        found[place[0].start - 6, place[1], columns] = part[0]
+        places.append((place[0].start, place[1], place[2].start, place[2].stop))
+    edges = (100, 128), (128, 150)
+    assert places == [(band, slice(0, 40), *edge) for band in (6, 7, 8) for edge in edges], "along the longest axis"
+    np.testing.assert_array_equal(found, np.fmax.reduce(plain(), axis=0))

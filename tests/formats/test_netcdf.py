@@ -6,15 +6,16 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import dask
 import dask.array as da
 import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
 
-from openeo_backend.cube import Band, Cube, Dimension
+from openeo_backend.cube import Band, Cube, Dimension, blocks, chain, fusion
 from openeo_backend.errors import OpenEOError
-from openeo_backend.formats import netcdf
+from openeo_backend.formats import layout, netcdf
 from openeo_backend.formats.writing import write_result
 
 Make = Callable[..., Cube]
@@ -72,6 +73,35 @@ def test_a_variable_per_band(make_cube: Make, tmp_path: Path) -> None:
     )
     assert (asset.start, asset.end) == ("2020-01-01T00:00:00Z", "2020-01-19T00:00:00Z")
     assert asset.dimensions["t"]["extent"] == ["2020-01-01T00:00:00Z", "2020-01-19T00:00:00Z"]
+
+
+def test_planes_of_windows_that_end_within_chunks(
+    make_cube: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts of a plane are finished one by one; chunks that lie in several are joined."""
+    monkeypatch.setattr(chain, "PLANES_BYTES", 1000)
+    parts = list[tuple[slice, ...]]()
+    finish = layout._Finish.__call__
+
+    def note(self: layout._Finish, values: np.ndarray, place: tuple[slice, ...]) -> layout.Part:
+        parts.append(place)
+        return finish(self, values, place)
+
+    monkeypatch.setattr(layout._Finish, "__call__", note)
+    values = RNG.integers(0, 9999, (2, 3, 800, 700)).astype("i2")
+
+    def fill(place: tuple[slice, ...], out: np.ndarray) -> None:
+        out[...] = values[place]
+
+    cube = make_cube(values, chunks=-1)
+    loaded = fusion.filled("load", ((2,), (3,), (600, 200), (300, 400)), np.dtype("i2"), fill)
+    negative = blocks.apply(cube.patch(data=cube.data.copy(data=loaded)), lambda x: -x)
+    with dask.config.set({"openeo.memory-mb": 356}):  # so that windows are single blocks
+        (asset,) = write_result(negative, "netCDF", {}, tmp_path, "planes", quiet)
+    for band, name in enumerate(("B02", "B03", "B04")):
+        np.testing.assert_array_equal(read_raw(asset.path, name), -values[:, band])
+    rows = {(place[-2].start, place[-2].stop) for place in parts}
+    assert rows == {(0, 256), (256, 512), (512, 600), (600, 800)}
 
 
 def test_gdal_finds_grid_and_reference_system(make_cube: Make, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_a_result_in_planes_is_finished_plane_by_plane(monkeypatch: pytest.Monke
         planes.append(weakref.ref(part))
         return part.copy()
 
-    found = list(stream(doubled, finish, lambda *_: None, apart=(0,), budget=40 * 50 * 4 * 12, threads=1))
+    found = list(stream(doubled, finish, lambda *_: None, apart={0: 1}, budget=40 * 50 * 4 * 12, threads=1))
     assert [(block.place[0].start, block.place[2].start) for block in found] == [
         (t, x) for x in (0, 50) for t in range(3)
     ]
