@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import product
 
 from openeo_backend.cube import memory
@@ -10,6 +11,9 @@ from openeo_backend.cube import memory
 #: Side of blocks in pixels: the usual one, the one for few blocks or many dates and bands, and the least.
 _SIDE, _SMALL, _LEAST = 1024, 512, 128
 _MANY = 60
+
+#: Dates times bands of small tiles from which reading a small block takes much longer than all that comes with it.
+_SEVERAL = 12
 
 #: Bytes that what follows a load takes, its blocks included, per byte of a block.
 _SHARE = 2
@@ -19,18 +23,24 @@ _TILE = 512
 
 
 def chunks(
-    shape: tuple[int, int, int, int], itemsize: int, origin: tuple[int, int] = (0, 0)
+    shape: tuple[int, int, int, int],
+    itemsize: int,
+    origin: tuple[int, int] = (0, 0),
+    tile: Callable[[], float] = lambda: math.inf,
 ) -> tuple[tuple[int, ...], ...]:
     """Blocks with all dates and bands; smaller ones where there are few or many dates and bands, or where threads
     would take more memory together than there is, and fewer bands or dates where even small ones would.
 
     :param origin: row and column of the first pixel in the source. Blocks end where its tiles do (as far as their
         size divides that of blocks), so that each tile is read once.
+    :param tile: tells the side of these tiles, infinite where it is not known. Blocks are small where it allows, too:
+        they take a quarter of the memory, and a coarse mask's are no larger than the finer blocks that they are for.
     """
     steps, bands, height, width = shape
     few = math.ceil(height / _SIDE) * math.ceil(width / _SIDE) < 4
     pixel, there = steps * bands * itemsize, memory.planned() // _SHARE
-    side = _fitting(_SMALL if few or steps * bands > _MANY else _SIDE, pixel, there)
+    small = few or steps * bands > _MANY or (steps * bands >= _SEVERAL and tile() <= _SMALL)
+    side = _fitting(_SMALL if small else _SIDE, pixel, there)
     planes = max(1, there // max(itemsize * min(side, height) * min(side, width), 1))
     bands_at_once = bands if steps * bands <= planes else max(1, min(bands, planes // steps))
     steps_at_once = steps if steps * bands_at_once <= planes else max(1, planes // bands_at_once)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import OrderedDict
@@ -22,6 +23,7 @@ from openeo_backend.catalog.layer import Layer, unreadable
 from openeo_backend.catalog.ranges import RangedFile, Room, Unreachable, Unsuited, is_remote
 from openeo_backend.catalog.raster import Raster, open_local, open_overview, open_ranged, open_raster
 from openeo_backend.catalog.remote import Requests
+from openeo_backend.errors import OpenEOError
 from openeo_backend.sandbox.blocks import refuse_huge_blocks
 
 #: Open files that each thread keeps, and bytes of those for all threads, which are descriptions only.
@@ -282,3 +284,21 @@ def probe(layer: Layer, handles: Handles) -> Probe:
     position = layer.index - 1
     found = Probe(GeoBox(file.shape, file.transform, crs), str(file.dtypes[position]), file.nodatavals[position])
     return found if layer.kind is None else replace(found, linear=file.linear, unit=file.unit)
+
+
+def tile_side(layer: Layer, grid: GeoBox, handles: Handles) -> float:
+    """The longer side of a file's tiles, in pixels of a grid.
+
+    Infinite where it would have to be fetched from elsewhere, cannot be read (which reading tells), or lies in another
+    reference system.
+    """
+    if layer.kind is not None or is_remote(layer.address):
+        return math.inf
+    try:
+        file = handles.open_layer(layer)
+        crs = check(file, layer)
+    except (rasterio.errors.RasterioError, OpenEOError):
+        return math.inf
+    height, width = file.block_shapes[layer.index - 1]
+    down, across = file.transform.e / grid.affine.e, file.transform.a / grid.affine.a
+    return max(height * abs(down), width * abs(across)) if crs == grid.crs else math.inf
