@@ -6,8 +6,7 @@ import socket
 import threading
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +23,15 @@ class _Call:
     future: Future[Any] = field(default_factory=Future)
 
 
-class FairPool(ThreadPoolExecutor):
+class _Thread(threading.Thread):
+    """A thread of a pool, which rests until it is woken: it alone, and before those that have rested longer."""
+
+    def __init__(self, run: Callable[[_Thread], None], number: int) -> None:
+        super().__init__(target=run, args=(self,), name=f"request-{number}", daemon=True)
+        self.woken = threading.Semaphore(0)
+
+
+class FairPool(Executor):
     """A pool whose calls are about connections, the first argument of each.
 
     Nobody's calls run on more threads at a time than `each`; further ones wait.
@@ -33,9 +40,11 @@ class FairPool(ThreadPoolExecutor):
     """
 
     def __init__(self, threads: int, each: int, askers: Askers) -> None:
-        super().__init__(threads)
-        self._each, self._askers = each, askers
+        self._most, self._each, self._askers = threads, each, askers
         self._turn = threading.Lock()
+        self._threads: list[_Thread] = []
+        self._resting: list[_Thread] = []
+        self._turns, self._is_closed = 0, False
         self._waiting: OrderedDict[bytes, deque[_Call]] = OrderedDict()
         self._running: Counter[bytes] = Counter()
         self._silent: list[_Call] = []
@@ -44,9 +53,46 @@ class FairPool(ThreadPoolExecutor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         call = _Call(fn, args)
         with self._turn:
+            if self._is_closed:
+                raise RuntimeError("the pool is shut down")
             self._silent.append(call)
-        super().submit(self._serve)
+            self._go_on()
         return call.future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        with self._turn:
+            self._is_closed = True
+            threads = list(self._threads)
+            for thread in self._resting:
+                thread.woken.release()
+        if wait:
+            for thread in threads:
+                thread.join()
+
+    def _go_on(self) -> None:
+        """Have a thread look whose turn it is: the one that rested last, whose memory is warm, or a new one."""
+        self._turns += 1
+        if self._resting:
+            self._resting.pop().woken.release()
+        elif len(self._threads) < self._most:
+            thread = _Thread(self._run, len(self._threads))
+            self._threads.append(thread)
+            thread.start()
+
+    def _run(self, own: _Thread) -> None:
+        while True:
+            with self._turn:
+                is_due = self._turns > 0
+                if is_due:
+                    self._turns -= 1
+                elif self._is_closed:
+                    return
+                else:
+                    self._resting.append(own)
+            if is_due:
+                self._serve()
+            else:
+                own.woken.acquire()
 
     def _listen(self) -> None:
         """Let those whose heads have come by now wait where they belong."""
@@ -83,10 +129,8 @@ class FairPool(ThreadPoolExecutor):
             with self._turn:
                 self._running[who] -= 1
                 self._running += Counter()  # forgets who runs nothing
-                goes_on = bool(self._waiting or self._silent)
-            if goes_on:
-                with suppress(RuntimeError):  # the pool is shut down
-                    super().submit(self._serve)
+                if self._waiting or self._silent:
+                    self._go_on()
 
     def _who(self, connection: Any) -> bytes | None:
         """Whose connection one is; None before anything came."""

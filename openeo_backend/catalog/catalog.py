@@ -264,7 +264,7 @@ class Catalog:
         if known is not None and not known.fits(request.most):
             known = None
         search = known.basis.search if known is not None else _search(request, env.hint)
-        if known is None:
+        if known is None and not request.is_expected:
             _refuse_larger(source, id, search, request, env.hint)
         collection = source.collection(id)
         found = find(source, id, search, self._settings.max_items, lambda message: env.log("warning", message))

@@ -35,6 +35,9 @@ class LoadRequest:
     most: float | None = None
     """Most samples (pixels x bands x dates) that may be read; a load of more is refused before anything is opened."""
 
+    is_expected: bool = False
+    """Whether the least that it reads (:meth:`Catalog.least`) was compared with that before."""
+
     geobox: GeoBox | None = None
     """The grid to load on instead of the one that the data suggest."""
 

@@ -58,6 +58,10 @@ class Search:
 
     def times(self) -> Interval:
         """When items must lie: a day around the labels wanted, as solar days differ from UTC days."""
+        return self._times
+
+    @cached_property
+    def _times(self) -> Interval:
         start = None if self.labels.start is None else self.labels.start - _DAY
         end = None if self.labels.end is None else self.labels.end + 2 * _DAY
         return self.interval.meet(Interval(start, end))

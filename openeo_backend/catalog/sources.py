@@ -77,9 +77,17 @@ class ItemIndex:
         self._tree = shapely.STRtree([item.footprint for item in self.all])
         self._starts = np.array([item.start for item in self.all], dtype="datetime64[ns]")
         self._ends = np.array([item.end for item in self.all], dtype="datetime64[ns]")
+        self._last: tuple[BaseGeometry | None, Interval, list[Item]] = (None, Interval(), self.all)
 
     def find(self, area: BaseGeometry | None, interval: Interval) -> list[Item]:
         """Items whose footprint meets `area` and whose time lies in (or period meets) `interval`, oldest first."""
+        last_area, last_interval, found = self._last
+        if area is not last_area or interval != last_interval:
+            found = self._find(area, interval)
+            self._last = (area, interval, found)
+        return list(found)
+
+    def _find(self, area: BaseGeometry | None, interval: Interval) -> list[Item]:
         keep = overlaps(self._starts, self._ends, interval)
         if area is not None:
             near = np.zeros(len(self.all), dtype=bool)

@@ -8,8 +8,8 @@ from dataclasses import replace
 from math import prod
 from pathlib import Path
 from shutil import rmtree
-from tempfile import mkdtemp
 from typing import Any
+from uuid import uuid4
 
 from openeo_backend.cube.cube import Cube
 from openeo_backend.errors import OpenEOError
@@ -62,7 +62,8 @@ def write_result(
 @contextmanager
 def _aside(folder: Path) -> Iterator[Path]:
     """A folder that is there meanwhile; it is left empty where all goes well."""
-    made = Path(mkdtemp(dir=folder, prefix=".writing-"))
+    made = folder / f".writing-{uuid4().hex}"
+    made.mkdir(mode=0o700)
     try:
         yield made
     finally:

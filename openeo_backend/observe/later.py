@@ -12,8 +12,9 @@ from openeo_backend.observe.process import one_per_process
 
 log = logging.getLogger(__name__)
 
-#: Seconds for which things are left to lie: longer than it takes to send an answer.
-DELAY = 0.01
+#: Seconds for which things are left to lie: longer than several small requests take, whose logs are then written
+#: together then.
+DELAY = 0.1
 
 
 class Later:

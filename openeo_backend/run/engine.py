@@ -148,7 +148,7 @@ class Engine:
     def _too_large(self, found: Plan, most: float) -> list[OpenEOError]:
         samples = 0.0
         for node in found.graph:
-            expected = self._least(node, found) if node.process == "load_collection" else None
+            expected = self._least(node, found) if _is_foreseen(node) else None
             if expected is None:
                 continue
             samples += expected.samples
@@ -158,9 +158,7 @@ class Engine:
         return []
 
     def _least(self, node: Node, found: Plan) -> Least | None:
-        """The least that a load_collection reads; None where its arguments come out of the graph or are wrong."""
-        if any(not isinstance(reference, Graph) for reference in node.references()):
-            return None
+        """The least that a load_collection with constant arguments reads; None where they are wrong."""
         known = node.arguments
         request = LoadRequest(
             spatial_extent=known.get("spatial_extent"),
@@ -197,6 +195,18 @@ class Engine:
                         f"The collection '{id}' has no band '{band}'.",
                         hint=f"Available: {', '.join(known)}.",
                     )
+
+
+def foreseen(graph: Graph) -> frozenset[str]:
+    """Ids of the loads of which :meth:`Engine.plan` tells the least that they read."""
+    return frozenset(node.id for node in graph if _is_foreseen(node))
+
+
+def _is_foreseen(node: Node) -> bool:
+    """Whether a node loads a collection with arguments that do not come out of the graph."""
+    if node.process != "load_collection":
+        return False
+    return all(isinstance(reference, Graph) for reference in node.references())
 
 
 def _text(*of: Any) -> str | None:

@@ -35,7 +35,7 @@ from openeo_backend.observe.software import software
 from openeo_backend.processes.environment import SCRATCH, Env, Saved
 from openeo_backend.run.compute import computing
 from openeo_backend.run.describe import describe
-from openeo_backend.run.engine import Engine
+from openeo_backend.run.engine import Engine, foreseen
 from openeo_backend.run.estimate import refuse_effects, size_of, without_pixels
 from openeo_backend.run.exports import export_all
 from openeo_backend.run.journal import Journal, Meter
@@ -58,6 +58,8 @@ class Metered:
 
     engine: Engine
     meter: Meter
+    expected: frozenset[str] = frozenset()
+    """Ids of the nodes whose loads were compared with the limit before: :func:`openeo_backend.run.engine.foreseen`."""
     origins: list[Provenance] = field(default_factory=list)
 
     def origin(self) -> Provenance:
@@ -65,16 +67,17 @@ class Metered:
         return reduce(Provenance.merge, self.origins, Provenance())
 
     def load(self, id: str, request: Any, env: Env) -> Cube:
-        return self._count(self.engine.catalog.load(id, self._bounded(request), env), id)
+        return self._count(self.engine.catalog.load(id, self._bounded(request, env), env), id)
 
     def load_url(self, url: str, request: Any, env: Env) -> Cube:
-        return self._count(self.engine.catalog.load_url(url, self._bounded(request), env), "load_stac")
+        return self._count(self.engine.catalog.load_url(url, self._bounded(request, env), env), "load_stac")
 
     def load_result(self, id: str, request: Any, env: Env) -> Cube:
-        return self._count(self.engine.catalog.load_result(id, self._bounded(request), env), "load_result")
+        return self._count(self.engine.catalog.load_result(id, self._bounded(request, env), env), "load_result")
 
-    def _bounded(self, request: LoadRequest) -> LoadRequest:
-        return replace(request, most=self.meter.left)
+    def _bounded(self, request: LoadRequest, env: Env) -> LoadRequest:
+        is_expected = env.node in self.expected and len(trace.path()) == 1
+        return replace(request, most=self.meter.left, is_expected=is_expected)
 
     def _count(self, cube: Cube, what: str) -> Cube:
         shape = " x ".join(f"{size} {name}" for name, size in cube.data.sizes.items())
@@ -157,7 +160,7 @@ def _evaluate(request: RunRequest, engine: Engine, journal: Journal, meter: Mete
         refuse_effects(plan.graph)
         journal = Journal(lambda event: None, "error")
     journal.log("debug", f"The graph has {len(plan.graph)} nodes after expansion.")
-    loads = Metered(engine, meter)
+    loads = Metered(engine, meter, foreseen(plan.graph) if request.is_checked else frozenset())
     env = Env(
         log=journal.log,
         user=request.user,

@@ -129,7 +129,7 @@ class Child:
         self._is_idle = False
         with suppress(OSError):  # what is wrong is found out below
             self._channel.send_bytes(json.dumps({"target": target, "payload": payload}).encode())
-        peak = looked = 0.0
+        peak, looked = 0.0, time.monotonic() if self.pid else 0.0  # that of a child which rested was looked at
         while True:
             if cancelled():
                 return Ending("cancelled")

@@ -120,3 +120,36 @@ def test_what_was_read_already_gets_its_turn_beside_a_flood(sockets: ExitStack, 
         assert pool.submit(serve, connect(sockets)).result(20) == "done"
         assert not flood[-1].done()
         stop.set()
+
+
+def test_the_thread_that_rested_last_goes_on(sockets: ExitStack, askers: Askers) -> None:
+    """Its memory is warm, and no other thread is woken beside it."""
+
+    def serve(connection: Connection, gate: threading.Event) -> int:
+        gate.wait(20)
+        return threading.get_ident()
+
+    with FairPool(3, 3, askers) as pool:
+        gate, done = threading.Event(), threading.Event()
+        done.set()
+        both = [pool.submit(serve, connect(sockets, name), gate) for name in ("ada", "bob")]
+        gate.set()
+        assert len({call.result(20) for call in both}) == 2
+        ones = set()
+        for _ in range(20):
+            ones.add(pool.submit(serve, connect(sockets, "ada"), done).result(20))
+            while len(pool._resting) < 2:
+                time.sleep(0.001)
+        assert len(ones) == 1
+
+
+def test_what_waits_when_a_pool_is_shut_down_is_done(sockets: ExitStack, askers: Askers) -> None:
+    gate = threading.Event()
+    pool = FairPool(1, 1, askers)
+    calls = [pool.submit(lambda connection: gate.wait(20), connect(sockets, "ada")) for _ in range(3)]
+    pool.shutdown(wait=False)
+    with pytest.raises(RuntimeError):
+        pool.submit(print, connect(sockets, "ada"))
+    gate.set()
+    pool.shutdown()
+    assert all(call.done() and call.result() for call in calls)

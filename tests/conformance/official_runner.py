@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 import dask.array
@@ -43,17 +44,23 @@ class Runner:
         return None
 
     def execute(self, id: str, arguments: dict[str, Any]) -> Any:
-        """The value of one call. Failures are raised as classes named like their error code, as the suite compares."""
+        """The value of one call. Failures are raised as classes named like their error code, as the suite compares.
+
+        Processes leave their arguments as they are: a graph that is kept has them the next time, too.
+        """
         given = {
             name: value if value is None or isinstance(value, CallbackJSON) else {"from_parameter": name}
             for name, value in arguments.items()
         }
         graph = parse({"call": {"process_id": id, "arguments": given, "result": True}})
         env = Env(log=lambda level, message, **_: self.messages.append(f"{level}: {message}"))
+        sent = deepcopy({name: value for name, value in arguments.items() if type(value) in (list, dict)})
         try:
             return evaluate(graph, self.registry, Scope(arguments), env)
         except OpenEOError as error:
             raise type(error.code, (Exception,), {})(str(error)) from error
+        finally:
+            assert all(arguments[name] == value for name, value in sent.items())
 
     # -- from the notation of the cases to our values -------------------------------------------------------
 

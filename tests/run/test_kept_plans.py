@@ -13,6 +13,7 @@ import pytest
 import rasterio
 import xarray as xr
 
+from openeo_backend.catalog import catalog
 from openeo_backend.catalog.viewer import Viewer
 from openeo_backend.cube import Cube, Dimension
 from openeo_backend.graph.nodes import Node
@@ -150,9 +151,23 @@ def test_limits_hold_the_second_time(ask: Asking) -> None:
     assert outcome.error["code"] == "ProcessGraphComplexity"
 
 
+def test_the_least_is_compared_once_where_the_api_can(ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loads with arguments that come out of the graph are compared when they are made."""
+    compared: list[str] = []
+    monkeypatch.setattr(catalog, "_refuse_larger", lambda source, id, *more: compared.append(id))
+    ask(picture(), limit_samples=1e9)
+    assert compared == []
+    made = picture()
+    made["process_graph"]["b"] = node("array_create", data=["B02", "B03", "B04"])
+    made["process_graph"]["l"]["arguments"]["bands"] = ref("b")
+    outcome, _ = ask(made, limit_samples=1e9)
+    assert outcome.error is None
+    assert compared == ["SENTINEL2_L2A"]
+
+
 def test_other_roles_load_what_they_may(archive: Path, tmp_path: Path) -> None:
-    catalog = {"sources": [str(archive / "catalog.json")], "collections": {"SENTINEL2_L2A": {"roles": ["eo"]}}}
-    ask = Asking(Engine.open(Settings.model_validate({"catalog": catalog})), tmp_path)
+    settings = {"sources": [str(archive / "catalog.json")], "collections": {"SENTINEL2_L2A": {"roles": ["eo"]}}}
+    ask = Asking(Engine.open(Settings.model_validate({"catalog": settings})), tmp_path)
     assert ask(picture(), roles=["eo"])[0].error is None
     outcome, _ = ask(picture(), user="bob", roles=[])
     assert outcome.error is not None
