@@ -26,30 +26,43 @@ def chunks(
     shape: tuple[int, int, int, int],
     itemsize: int,
     origin: tuple[int, int] = (0, 0),
-    tile: Callable[[], float] = lambda: math.inf,
+    tile: Callable[[], tuple[float, float]] = lambda: (math.inf, math.inf),
 ) -> tuple[tuple[int, ...], ...]:
     """Blocks with all dates and bands; smaller ones where there are few or many dates and bands, or where threads
     would take more memory together than there is, and fewer bands or dates where even small ones would.
 
     :param origin: row and column of the first pixel in the source. Blocks end where its tiles do (as far as their
         size divides that of blocks), so that each tile is read once.
-    :param tile: tells the side of these tiles, infinite where it is not known. Blocks are small where it allows, too:
-        they take a quarter of the memory, and a coarse mask's are no larger than the finer blocks that they are for.
+    :param tile: tells the rows and columns of these tiles, infinite where they are not known. Blocks are small where
+        that allows it, too: they take a quarter of the memory, and a coarse mask's are no larger than the finer blocks
+        that they are for. Where tiles are strips of the image, blocks have whole rows: each strip is unpacked once.
     """
     steps, bands, height, width = shape
     few = math.ceil(height / _SIDE) * math.ceil(width / _SIDE) < 4
     pixel, there = steps * bands * itemsize, memory.planned() // _SHARE
-    small = few or steps * bands > _MANY or (steps * bands >= _SEVERAL and tile() <= _SMALL)
+    rows, columns = (math.inf, math.inf) if few else tile()
+    small = few or steps * bands > _MANY or (steps * bands >= _SEVERAL and max(rows, columns) <= _SMALL)
     side = _fitting(_SMALL if small else _SIDE, pixel, there)
-    planes = max(1, there // max(itemsize * min(side, height) * min(side, width), 1))
+    tall, wide = _sides(side, width, rows, columns)
+    planes = max(1, there // max(itemsize * min(tall, height) * min(wide, width), 1))
     bands_at_once = bands if steps * bands <= planes else max(1, min(bands, planes // steps))
     steps_at_once = steps if steps * bands_at_once <= planes else max(1, planes // bands_at_once)
     return (
         _split(steps, steps_at_once),
         _split(bands, bands_at_once),
-        _aligned(height, side, origin[0]),
-        _aligned(width, side, origin[1]),
+        _aligned(height, tall, origin[0]),
+        _aligned(width, side, origin[1]) if wide == side else (width,),
     )
+
+
+def _sides(side: int, width: int, rows: float, columns: float) -> tuple[int, int]:
+    """Rows and columns of blocks: whole rows of the cube where tiles are strips, of at most as many pixels."""
+    if math.isfinite(rows) and side < min(columns, width):
+        strip = max(1, round(rows))
+        strips = side**2 // (strip * width)
+        if strips:
+            return strip << strips.bit_length() - 1, width
+    return side, side
 
 
 def _fitting(side: int, pixel: int, there: int) -> int:

@@ -286,19 +286,20 @@ def probe(layer: Layer, handles: Handles) -> Probe:
     return found if layer.kind is None else replace(found, linear=file.linear, unit=file.unit)
 
 
-def tile_side(layer: Layer, grid: GeoBox, handles: Handles) -> float:
-    """The longer side of a file's tiles, in pixels of a grid.
+def tile_shape(layer: Layer, grid: GeoBox, handles: Handles) -> tuple[float, float]:
+    """Rows and columns of a file's tiles, in pixels of a grid.
 
     Infinite where it would have to be fetched from elsewhere, cannot be read (which reading tells), or lies in another
     reference system.
     """
+    unknown = math.inf, math.inf
     if layer.kind is not None or is_remote(layer.address):
-        return math.inf
+        return unknown
     try:
         file = handles.open_layer(layer)
         crs = check(file, layer)
     except (rasterio.errors.RasterioError, OpenEOError):
-        return math.inf
+        return unknown
     height, width = file.block_shapes[layer.index - 1]
     down, across = file.transform.e / grid.affine.e, file.transform.a / grid.affine.a
-    return max(height * abs(down), width * abs(across)) if crs == grid.crs else math.inf
+    return (height * abs(down), width * abs(across)) if crs == grid.crs else unknown

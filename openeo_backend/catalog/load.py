@@ -29,7 +29,7 @@ from openeo_backend.catalog.grid import (
     lay,
     pixel_area,
 )
-from openeo_backend.catalog.handles import Handles, Probe, probe, tile_side
+from openeo_backend.catalog.handles import Handles, Probe, probe, tile_shape
 from openeo_backend.catalog.hrefs import Gate
 from openeo_backend.catalog.item import Item
 from openeo_backend.catalog.layer import Layer
@@ -355,10 +355,11 @@ class Assembler:
         blocks = chunks(shape, dtype.itemsize, self._origin(grid), partial(self._tile, grid))
         return fusion.filled(f"load-{uuid4().hex}", blocks, dtype, trace.located(reader.fill_block))
 
-    def _tile(self, grid: GeoBox) -> float:
-        """The longest side of the tiles of files, as far as the first ones of the bands tell."""
+    def _tile(self, grid: GeoBox) -> tuple[float, float]:
+        """The most rows and columns of the tiles of files, as far as the first ones of the bands tell."""
         first = [next(layers[name] for layers in self.layers.values() if name in layers) for name in self.what.kept]
-        return max(tile_side(layer, grid, self.handles) for layer in first)
+        rows, columns = zip(*(tile_shape(layer, grid, self.handles) for layer in first), strict=True)
+        return max(rows), max(columns)
 
     def _origin(self, grid: GeoBox) -> tuple[int, int]:
         """Row and column of the upper left pixel in the files of the finest band, whose tiles blocks follow."""

@@ -109,7 +109,8 @@ def stream(
         return
     budget = min(budget, planned // 4)
     side = _side(array, budget // (threads + 1))
-    axes = [_merge(sizes, side) for sizes in _chunks(array)[-2:]]
+    rows, columns = _chunks(array)[-2:]
+    axes = [_merge(rows, side * side // max(side, *columns)), _merge(columns, side)]  # low where chunks are wide
     others = _split(_chunks(array)[:-2], _area(axes) * array.dtype.itemsize, budget // (threads + 1))
     places = list(product(*map(enumerate, axes)))
     if order == "squares":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import rasterio
@@ -16,16 +18,58 @@ SIDE = 2200
 @pytest.mark.parametrize(("dates", "tile", "side"), [(12, 512, 512), (12, 513, 1024), (11, 256, 1024)])
 def test_blocks_of_small_tiles_are_small_where_there_are_several_dates(dates, tile, side):
     rows, columns = (side,) * (4096 // side), (side,) * (2048 // side)
-    assert chunks((dates, 1, 4096, 2048), 1, tile=lambda: tile) == ((dates,), (1,), rows, columns)
+    assert chunks((dates, 1, 4096, 2048), 1, tile=lambda: (tile, tile)) == ((dates,), (1,), rows, columns)
 
 
-def test_tiles_are_not_looked_at_where_they_do_not_matter():
+def test_files_are_not_looked_at_for_few_blocks():
     def never():
         raise AssertionError("a file was opened")
 
-    assert max(chunks((11, 1, 4096, 4096), 1, tile=never)[3]) == 1024
-    assert max(chunks((61, 1, 4096, 4096), 1, tile=never)[3]) == 512
     assert max(chunks((12, 1, 1024, 1024), 1, tile=never)[3]) == 512
+
+
+@pytest.mark.parametrize(
+    ("width", "strip", "rows"),
+    [
+        (4096, (64, 4096), 256),
+        (3000, (1, 3000), 256),
+        (4096, (0.5, 2048), 256),
+        (10_980, (1, 10_980), 64),
+        (4096, (300, 4096), None),
+        (1024, (16, 10_980), None),
+        (4096, (512, math.inf), None),
+        (2_000_000, (0.5, 4_000_000), None),
+    ],
+    ids=["high", "single-rows", "coarser-cube", "wide", "too-high", "narrow-cube", "unknown", "too-wide"],
+)
+def test_strips_are_not_cut(width, strip, rows):
+    """Blocks have about as many pixels as others, and a power of two of strips."""
+    found = chunks((4, 1, 4096, width), 2, (100, 50), tile=lambda: strip)
+    if rows is None:
+        assert found[2][:2] == (924, 1024)
+    else:
+        assert found[3] == (width,)
+        assert found[2][1] == rows
+        assert (100 + found[2][0]) % rows == 0
+    assert sum(found[2]) == 4096
+
+
+@pytest.mark.parametrize("compress", ["deflate", "zstd"])
+def test_strips_are_read_as_they_are_stored(archive, env, compress):
+    values = np.random.default_rng(3).integers(1, 9, (2100, 2100)).astype("uint16")
+    document = archive.add("A", {"B08": np.zeros((8, 8), "uint16")})
+    transform = Affine(10, 0, 600_000, 0, -10, 5_700_000)
+    profile = {"crs": 32631, "transform": transform, "nodata": 0, "compress": compress, "blockysize": 16}
+    with rasterio.open(
+        archive.folder / "A" / "B08.tif", "w", "GTiff", 2100, 2100, count=1, dtype="uint16", **profile
+    ) as file:
+        file.write(values, 1)
+    document["assets"]["B08"] |= {"proj:shape": [2100, 2100]}
+    archive.write_item(document)
+    strips = archive.open().load("TEST", LoadRequest(bands=["B08"]), env).data.data
+    assert strips.chunks[3] == (2100,)
+    assert max(strips.chunks[2]) == 256
+    np.testing.assert_array_equal(np.asarray(strips)[0, 0], values)
 
 
 def image(archive, name, tile, coarser=1, epsg=32631):

@@ -139,6 +139,14 @@ def test_small_chunks_are_read_together() -> None:
     assert len(seen) == 100
 
 
+@pytest.mark.parametrize(("rows", "columns", "height"), [(256, 4096, 256), (64, 4096, 256), (256, 1024, 1024)])
+def test_windows_of_wide_chunks_are_low(rows: int, columns: int, height: int) -> None:
+    """They have no more pixels than others."""
+    array, _ = counted((1024, 8192), (rows, columns), "u1")
+    blocks = list(stream(array, lambda values, place: values.shape, quiet, threads=2))
+    assert {block.result for block in blocks} == {(height, columns)}
+
+
 def test_windows_over_the_budget_are_split_along_other_axes() -> None:
     array, seen = counted((8, 256, 256), (2, 256, 256))
     budget = 4 * 256 * 256 * 4 * 3
