@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -25,7 +24,7 @@ from openeo_backend.jobs.waiting import name, overdue, waited
 from openeo_backend.observe import clock
 from openeo_backend.run.remote import told
 from openeo_backend.run.request import Event, Outcome, RunRequest
-from openeo_backend.run.results import describe
+from openeo_backend.run.results import checksum, describe
 from openeo_backend.run.runner import Runner
 from openeo_backend.settings import Settings
 from openeo_backend.store import trash
@@ -255,7 +254,7 @@ class Attempt:
         if path.parent != self._folder or path.is_symlink() or not path.is_file():
             raise RuntimeError(f"the run names a file {file['name']!r} that it did not write")
         key = trash.prefix(self.lease.job.id, self.lease.attempt) + file["name"]
-        file["checksum"] = _checksum(path)
+        file["checksum"] = checksum(path)
         file["size"] = self._store(key, path)
         return file
 
@@ -326,9 +325,3 @@ class Attempt:
 def internal(id: str) -> str:
     """What users are told of a failure that is not theirs."""
     return f"The server failed for a reason that is not yours. Please report the id {id} to its operator."
-
-
-def _checksum(path: Path) -> str:
-    """The SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -21,7 +21,7 @@ from openeo_backend.processes.environment import Env, Export, StacResource
 from openeo_backend.run.bundle import Bundle, of_document, of_result
 from openeo_backend.run.placing import extent_of, link_child, place
 from openeo_backend.run.request import RunRequest
-from openeo_backend.run.results import STAC_VERSION, File
+from openeo_backend.run.results import STAC_VERSION, File, checksum
 from openeo_backend.settings import CatalogSettings, CollectionSettings, WorkspaceSettings
 
 _CATALOG = {
@@ -132,7 +132,8 @@ def _bundle(
         folder.mkdir()
         return of_document(export.data, door, folder, most_items)
     saved = export.data.saved
-    own = [file for file in files if file.get("node") == saved.node]
+    chosen = [file for file in files if file.get("node") == saved.node]
+    own = [{**file, "checksum": checksum(request.folder / file["name"])} for file in chosen]
     provenance = asdict(saved.value.provenance) if isinstance(saved.value, Cube) else {}
     return of_result(export.data, name, request.title, request.process, own, provenance, request.folder)
 
