@@ -147,17 +147,26 @@ class _Held:
 
 def refuse_larger(found: Need) -> None:
     """:raises OpenEOError: ProcessGraphComplexity where a part of a result takes more than may be planned with."""
-    if found.least <= planned():
-        return
     what = " x ".join(f"{size:,}" for size in found.shape)
     where = f" Most of it is for '{found.nodes[-1].node_id}' ({found.nodes[-1].process_id})" if found.nodes else ""
     block = f"{where or ' Most of it is'}: blocks of {what} values." if what else f"{where}." if where else ""
-    raise OpenEOError(
-        "ProcessGraphComplexity",
-        f"A part of the result needs at least {_mb(found.least):,} MB of memory at a time, beside the {BASE_MB} MB "
-        f"that every run takes; this one may take {_given_mb():,} MB.{block}",
-        hint="Use fewer dates or bands at a time, smaller neighbourhoods, or more memory (the job option 'memory').",
-    )
+    hint = "Use fewer dates or bands at a time, smaller neighbourhoods"
+    refuse_more(found.least, "A part of the result", hint, block)
+
+
+def refuse_more(size: int, what: str, hint: str, where: str = "") -> None:
+    """:raises OpenEOError: ProcessGraphComplexity where something takes more bytes than may be planned with.
+
+    :param hint: what else than more memory helps.
+    :param where: sentences about what it is needed for.
+    """
+    if size > planned():
+        raise OpenEOError(
+            "ProcessGraphComplexity",
+            f"{what} needs at least {_mb(size):,} MB of memory at a time, beside the {BASE_MB} MB that every run "
+            f"takes; this one may take {_given_mb():,} MB.{where}",
+            hint=f"{hint}, or more memory (the job option 'memory').",
+        )
 
 
 def fitting(size: int, most: int, held: int = 0) -> int:

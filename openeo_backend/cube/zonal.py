@@ -80,14 +80,9 @@ def aggregate(
 
 def _refuse_larger(pixels: int, source: Storage) -> None:
     size = pixels * (source.dtype.itemsize + float_type(source.dtype).itemsize)
-    if source.dtype.kind != "O" and size > memory.planned():
-        raise OpenEOError(
-            "ProcessGraphComplexity",
-            f"One geometry has {pixels:,} pixels, which take {math.ceil(size / 1e6):,} MB at a time for this reducer; "
-            f"there are {memory.planned() // 10**6:,} MB.",
-            hint="Use mean, sum, min, max, count, sd or variance, smaller geometries, a coarser resolution, or more "
-            "memory (the job option 'memory').",
-        )
+    if source.dtype.kind != "O":
+        hint = "Use mean, sum, min, max, count, sd or variance, smaller geometries, a coarser resolution"
+        memory.refuse_more(size, f"A geometry of {pixels:,} pixels", hint)
 
 
 # -- which block concerns which geometry ------------------------------------------------------------------
