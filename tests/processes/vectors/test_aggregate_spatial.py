@@ -155,7 +155,7 @@ def test_a_line_of_pixels_and_none(call: Call, rows: int, columns: int) -> None:
 def test_a_geometry_of_which_a_plane_does_not_fit_is_refused_with_numbers(call: Call) -> None:
     arguments = {"data": raster(numbers(), chunks=(2, 3, 16, 16)), "geometries": geojson(shapes())}
     with dask.config.set({memory.CONFIG: memory.BASE_MB}):
-        with pytest.raises(OpenEOError, match=r"One geometry has [\d,]+ pixels, .* there are 0 MB") as raised:
+        with pytest.raises(OpenEOError, match=r"A geometry of [\d,]+ pixels needs at least 1 MB .* 350 MB") as raised:
             call("aggregate_spatial", **arguments, reducer=callback("median"))
         assert raised.value.code == "ProcessGraphComplexity"
         assert call("aggregate_spatial", **arguments, reducer=callback("mean")).is_lazy
