@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from openeo_backend.catalog.bound import refuse
@@ -78,14 +77,20 @@ class Journal:
                 self._send(Event("usage", usage()))
                 ended.wait(TELL_SECONDS)
 
-        thread = threading.Thread(target=tell, name="usage", daemon=True)
-        start = alarms().set(TELL_SECONDS, thread.start)  # most runs end before
+        threads: list[threading.Thread] = []
+
+        def begin() -> None:
+            thread = threading.Thread(target=tell, name="usage", daemon=True)
+            thread.start()
+            threads.append(thread)
+
+        start = alarms().set(TELL_SECONDS, begin)  # most runs end before
         try:
             yield
         finally:
             start.cancel()
             ended.set()
-            if thread.is_alive():
+            for thread in threads:
                 thread.join()
 
     def _send(self, event: Event) -> None:
@@ -138,5 +143,5 @@ class Meter:
 
 def _forget_peak() -> None:
     """Have the most memory of this process counted from now on, where the system can."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    with suppress(OSError), open("/proc/self/clear_refs", "wb", buffering=0) as file:
+        file.write(b"5")

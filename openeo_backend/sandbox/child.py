@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import threading
@@ -17,9 +18,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any, Literal
 
 from openeo_backend.observe.aside import aside
@@ -37,6 +37,8 @@ STARTS = 3
 END_SECONDS = 10.0
 #: Longest wait for a process that is to be killed before it was seen, in seconds.
 MEET_SECONDS = 1.0
+#: Exit status of a child whose parent wants no more of it.
+ORPHANED = 70
 #: Exit status of a child where nobody tells: the server that it was forked from has died.
 UNKNOWN = 255
 
@@ -140,7 +142,7 @@ class Child:
                 peak = max(peak, memory_of(self.pid))
                 if memory_mb is not None and peak > memory_mb:
                     return Ending("memory", memory_mb=peak)
-            if not wait([self._channel] if self.pid else [self._status], timeout=TICK):
+            if not _comes(self._channel if self.pid else self._status, TICK):
                 continue
             if not self.pid:
                 self._meet()
@@ -157,19 +159,19 @@ class Child:
 
     def is_alive(self) -> bool:
         """Whether it is there and waits for work."""
-        return self._is_idle and self._process is not None and not wait([self._process], timeout=0)
+        return self._is_idle and self._process is not None and not _comes(self._process, 0)
 
     def end(self) -> None:
         """End the process, whatever it does; one that may be at work is waited for."""
         self._channel.close()
-        if not self.pid and wait([self._status], timeout=MEET_SECONDS):
+        if not self.pid and _comes(self._status, MEET_SECONDS):
             with suppress(NotStartedError):
                 self._meet()
         if self._process is not None:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._process, signal.SIGKILL)
             if not self._is_idle:
-                wait([self._process], timeout=END_SECONDS)
+                _comes(self._process, END_SECONDS)
             os.close(self._process)
             self._process = None
         self._status.close()
@@ -186,7 +188,7 @@ class Child:
 
     def _exit_status(self) -> int:
         assert self._process is not None
-        if not wait([self._process], timeout=END_SECONDS):  # it closed its side and goes on
+        if not _comes(self._process, END_SECONDS):  # it closed its side and goes on
             signal.pidfd_send_signal(self._process, signal.SIGKILL)
         self._status.settimeout(END_SECONDS)
         try:
@@ -205,14 +207,23 @@ def memory_of(pid: int) -> float:
     return sum(map(int, kilobytes)) * 1024 / 1e6
 
 
+def _comes(file: int | Connection | socket.socket, seconds: float) -> bool:
+    """Whether there is something to read, or no more to come, within some time."""
+    poll = select.poll()
+    poll.register(file, select.POLLIN)
+    return bool(poll.poll(1000 * seconds))
+
+
 def live(end: socket.socket) -> None:
     """The life of a child: it does what comes, until its parent closes its end, by will or by death."""
     os.nice(NICENESS)
     channel = Connection(end.detach())
-    tasks: SimpleQueue[bytes] = SimpleQueue()
-    threading.Thread(target=_listen, args=(channel, tasks), daemon=True).start()
+    threading.Thread(target=_watch, args=(channel.fileno(),), daemon=True).start()
     while True:
-        task = json.loads(tasks.get())
+        try:
+            task = json.loads(channel.recv_bytes())
+        except (EOFError, OSError):
+            os._exit(ORPHANED)
         module, _, name = task["target"].partition(":")
         target: Target = getattr(import_module(module), name)
         post = _Post(channel)
@@ -257,12 +268,10 @@ def main(preload: str) -> None:
     serve(end, live, getattr(module, "LATER", ()))
 
 
-def _listen(channel: Connection, tasks: SimpleQueue[bytes]) -> None:
-    """Take tasks from the parent; end at once when there are no more."""
-    try:
-        while True:
-            tasks.put(channel.recv_bytes())
-    except (EOFError, OSError):
+def _watch(file: int) -> None:
+    """End at once, whatever is at work, when the parent has closed its end. What it sends is left to be read."""
+    poll = select.poll()
+    poll.register(file, 0)
+    while not poll.poll():
         pass
-    finally:
-        os._exit(70)
+    os._exit(ORPHANED)
