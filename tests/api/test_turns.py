@@ -137,9 +137,9 @@ def test_the_thread_that_rested_last_goes_on(sockets: ExitStack, askers: Askers)
         assert len({call.result(20) for call in both}) == 2
         ones = set()
         for _ in range(20):
-            ones.add(pool.submit(serve, connect(sockets, "ada"), done).result(20))
             while len(pool._resting) < 2:
                 time.sleep(0.001)
+            ones.add(pool.submit(serve, connect(sockets, "ada"), done).result(20))
         assert len(ones) == 1
 
 
