@@ -125,21 +125,19 @@ def test_what_was_read_already_gets_its_turn_beside_a_flood(sockets: ExitStack, 
 def test_the_thread_that_rested_last_goes_on(sockets: ExitStack, askers: Askers) -> None:
     """Its memory is warm, and no other thread is woken beside it."""
 
-    def serve(connection: Connection, gate: threading.Event) -> int:
-        gate.wait(20)
+    def serve(connection: Connection, meeting: threading.Barrier) -> int:
+        meeting.wait(20)
         return threading.get_ident()
 
     with FairPool(3, 3, askers) as pool:
-        gate, done = threading.Event(), threading.Event()
-        done.set()
-        both = [pool.submit(serve, connect(sockets, name), gate) for name in ("ada", "bob")]
-        gate.set()
+        two, one = threading.Barrier(2), threading.Barrier(1)
+        both = [pool.submit(serve, connect(sockets, name), two) for name in ("ada", "bob")]
         assert len({call.result(20) for call in both}) == 2
         ones = set()
         for _ in range(20):
-            while len(pool._resting) < 2:
+            while len(pool._resting) < len(pool._threads):
                 time.sleep(0.001)
-            ones.add(pool.submit(serve, connect(sockets, "ada"), done).result(20))
+            ones.add(pool.submit(serve, connect(sockets, "ada"), one).result(20))
         assert len(ones) == 1
 
 
