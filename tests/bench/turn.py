@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import re
 import sys
 import tempfile
 import threading
@@ -18,22 +20,46 @@ from typing import Any
 
 WARM = 256
 
+#: The variable that tells how many seconds lie between two looks at memory: looking takes time from what is measured.
+LOOKS = "BENCH_LOOK_SECONDS"
+
+
+class Held:
+    """Memory in MB that a process holds for itself, without files that are mapped; 0 when it has gone.
+
+    Looking costs some microseconds: what is measured shares the processor with it.
+    """
+
+    def __init__(self, pid: int | str = "self") -> None:
+        try:
+            self._file = open(f"/proc/{pid}/status", "rb", buffering=0)  # noqa: SIM115 - open as long as it is looked at
+        except OSError:
+            self._file = None
+
+    def mb(self) -> float:
+        try:
+            text = b"" if self._file is None else os.pread(self._file.fileno(), 4096, 0)
+        except OSError:
+            return 0.0
+        return sum(map(int, re.findall(rb"Rss(?:Anon|Shmem):\s*(\d+)", text))) * 1024 / 1e6
+
 
 def anonymous(pid: int | str = "self") -> float:
-    """Memory in MB that a process holds for itself, without files that are mapped; 0 when it has gone."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return 0.0
-    lines = (line.split()[1] for line in status.splitlines() if line.startswith(("RssAnon:", "RssShmem:")))
-    return sum(map(int, lines)) * 1024 / 1e6
+    """What a process holds now."""
+    return Held(pid).mb()
+
+
+def look_seconds() -> float:
+    """Seconds between two looks at memory."""
+    return float(os.environ.get(LOOKS, "0.01"))
 
 
 class Meter:
-    """Wall and CPU seconds of this process, and how far its memory grew (MB, sampled every 10 ms)."""
+    """Wall and CPU seconds of this process, and how far its memory grew (MB)."""
 
     def __enter__(self) -> Meter:
-        self.base = self.peak = anonymous()
+        self._held = Held()
+        self.base = self.peak = self._held.mb()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
@@ -41,8 +67,8 @@ class Meter:
         return self
 
     def _sample(self) -> None:
-        while not self._stop.wait(0.01):
-            self.peak = max(self.peak, anonymous())
+        while not self._stop.wait(look_seconds()):
+            self.peak = max(self.peak, self._held.mb())
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.wall, self.cpu = time.perf_counter() - self.wall, time.process_time() - self.cpu

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from turn import anonymous
+from turn import Held, anonymous, look_seconds
 
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent))
@@ -50,11 +50,15 @@ def free_port() -> int:
 
 
 class Watch:
-    """How far the memory of a family of processes grew: each from what it held when it was first seen."""
+    """How far the memory of a family of processes grew: each from what it held when it was first seen.
+
+    It shares the processor with them: who belongs to the family, which takes a millisecond, is looked at seldom.
+    """
 
     def __init__(self, pid: int) -> None:
         self._pid, self._stop, self.mb = pid, threading.Event(), 0.0
         self._base: dict[int, float] = {}
+        self._family: dict[int, Held] = {}
         self._thread = threading.Thread(target=self._sample, daemon=True)
 
     def __enter__(self) -> Watch:
@@ -63,11 +67,15 @@ class Watch:
         return self
 
     def _sample(self) -> None:
-        while not self._stop.wait(0.01):
-            self._look()
+        looks = 0
+        while not self._stop.wait(look_seconds()):
+            looks += 1
+            self._look(is_new=looks % 10 == 0)
 
-    def _look(self) -> None:
-        held = {pid: anonymous(pid) for pid in family(self._pid)}
+    def _look(self, is_new: bool = True) -> None:
+        if is_new:
+            self._family = {pid: self._family.get(pid) or Held(pid) for pid in family(self._pid)}
+        held = {pid: of_it.mb() for pid, of_it in self._family.items()}
         grown = sum(mb - self._base.setdefault(pid, mb) for pid, mb in held.items() if mb)
         self.mb = max(self.mb, grown)
 
