@@ -27,6 +27,7 @@ def chunks(
     itemsize: int,
     origin: tuple[int, int] = (0, 0),
     tile: Callable[[], tuple[float, float]] = lambda: (math.inf, math.inf),
+    is_far: bool = False,
 ) -> tuple[tuple[int, ...], ...]:
     """Blocks with all dates and bands; smaller ones where there are few or many dates and bands, or where threads
     would take more memory together than there is, and fewer bands or dates where even small ones would.
@@ -36,9 +37,10 @@ def chunks(
     :param tile: tells the rows and columns of these tiles, infinite where they are not known. Blocks are small where
         that allows it, too: they take a quarter of the memory, and a coarse mask's are no larger than the finer blocks
         that they are for. Where tiles are strips of the image, blocks have whole rows: each strip is unpacked once.
+    :param is_far: whether files are elsewhere: parts of a tile that several blocks need might be fetched for each.
     """
     steps, bands, height, width = shape
-    few = math.ceil(height / _SIDE) * math.ceil(width / _SIDE) < 4
+    few = not is_far and math.ceil(height / _SIDE) * math.ceil(width / _SIDE) < 4
     pixel, there = steps * bands * itemsize, memory.planned() // _SHARE
     rows, columns = (math.inf, math.inf) if few else tile()
     small = few or steps * bands > _MANY or (steps * bands >= _SEVERAL and max(rows, columns) <= _SMALL)

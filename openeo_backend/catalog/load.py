@@ -36,6 +36,7 @@ from openeo_backend.catalog.layer import Layer
 from openeo_backend.catalog.missing import missing_value
 from openeo_backend.catalog.models import Models
 from openeo_backend.catalog.mosaic import Step
+from openeo_backend.catalog.ranges import is_remote
 from openeo_backend.catalog.read import BlockReader
 from openeo_backend.cube import Band, Cube, Dimension, fusion
 from openeo_backend.cube.bounds import refuse_large
@@ -352,7 +353,8 @@ class Assembler:
             soft=what.soft,
         )
         shape = (len(what.steps), len(names), *grid.shape)
-        blocks = chunks(shape, dtype.itemsize, self._origin(grid), partial(self._tile, grid))
+        far = any(is_remote(layer.address) for layers in self.layers.values() for layer in layers.values())
+        blocks = chunks(shape, dtype.itemsize, self._origin(grid), partial(self._tile, grid), far)
         return fusion.filled(f"load-{uuid4().hex}", blocks, dtype, trace.located(reader.fill_block))
 
     def _tile(self, grid: GeoBox) -> tuple[float, float]:

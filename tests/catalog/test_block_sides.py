@@ -72,6 +72,11 @@ def test_strips_are_read_as_they_are_stored(archive, env, compress):
     np.testing.assert_array_equal(np.asarray(strips)[0, 0], values)
 
 
+def test_few_blocks_of_files_elsewhere_share_no_tiles():
+    assert chunks((12, 2, 1024, 1500), 2)[2:] == ((512, 512), (512, 512, 476))
+    assert chunks((12, 2, 1024, 1500), 2, is_far=True)[2:] == ((1024,), (1024, 476))
+
+
 def image(archive, name, tile, coarser=1, epsg=32631):
     """A file that says how it is tiled, and little else."""
     step, side = 10 * coarser, SIDE // coarser
