@@ -358,9 +358,10 @@ class Assembler:
         return fusion.filled(f"load-{uuid4().hex}", blocks, dtype, trace.located(reader.fill_block))
 
     def _tile(self, grid: GeoBox) -> tuple[float, float]:
-        """The most rows and columns of the tiles of files, as far as the first ones of the bands tell."""
-        first = [next(layers[name] for layers in self.layers.values() if name in layers) for name in self.what.kept]
-        rows, columns = zip(*(tile_shape(layer, grid, self.handles) for layer in first), strict=True)
+        """The most rows and columns of the tiles of files, as far as the first ones of the bands tell, if any."""
+        first = {name: layer for layers in reversed(self.layers.values()) for name, layer in layers.items()}
+        known = [tile_shape(first[name], grid, self.handles) for name in self.what.kept if name in first]
+        rows, columns = zip(*known, strict=True) if known else ((math.inf,), (math.inf,))
         return max(rows), max(columns)
 
     def _origin(self, grid: GeoBox) -> tuple[int, int]:
